@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Builds libshmux, the shmux command, the examples and the tests. `make help`
+# lists the targets; sources are found by wildcard, so a new file needs no line
+# here.
+
+VERSION := 0.1
+
+BUILD   ?= build
+CFLAGS  ?= -O2 -g
+AR      ?= ar
+INSTALL ?= install
+
+PREFIX     ?= /usr/local
+bindir     ?= $(PREFIX)/bin
+libdir     ?= $(PREFIX)/lib
+includedir ?= $(PREFIX)/include
+mandir     ?= $(PREFIX)/share/man
+compdir    ?= $(PREFIX)/share/bash-completion/completions
+
+# The kernel's test harness is fetched once and kept outside the tree.
+XDG_CACHE_HOME ?= $(or $(HOME),/var/tmp)/.cache
+KSELFTEST_DIR  ?= $(XDG_CACHE_HOME)/shmux/kselftest
+
+# make's own default for CC is `cc`; ask for the compiler that we test with.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-5s %s\n'
+endif
+
+# --- flags -------------------------------------------------------------------
+
+# -D_GNU_SOURCE= (empty) agrees with a source that defines it for itself.
+base_flags := -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -pthread -MMD -MP
+sanitize   := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer)
+public_inc := -Ilibshmux/include -Iuapi
+
+lib_flags     := $(base_flags) -D_GNU_SOURCE= -fPIC -fvisibility=hidden \
+	$(public_inc) -Ilibshmux
+tool_flags    := $(base_flags) -D_GNU_SOURCE= $(public_inc) -Itools
+example_flags := $(base_flags) -Ilibshmux/include
+# The harness's macros leave parameters unused, even in a system header.
+test_flags    := $(base_flags) -Wno-unused-parameter -D_GNU_SOURCE= $(public_inc) \
+	-Itests -isystem $(KSELFTEST_DIR)
+unit_flags    := $(test_flags) -Ilibshmux
+
+compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) -pthread -o $@ \
+	$(filter %.o %.a,$^) $(LDLIBS)
+
+# --- what there is -----------------------------------------------------------
+
+lib_src     := $(wildcard $(foreach d,base region link core,libshmux/$(d)/*.c))
+tool_src    := $(wildcard tools/*.c tools/bench/*.c)
+example_src := $(wildcard examples/*.c)
+common_src  := $(wildcard tests/common/*.c)
+unit_src    := $(wildcard tests/unit/*.c)
+libtest_src := $(wildcard tests/lib/*.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+lib_obj     := $(call obj,$(lib_src))
+tool_obj    := $(call obj,$(tool_src))
+common_obj  := $(call obj,$(common_src))
+all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
+	$(call obj,$(example_src) $(unit_src) $(libtest_src))
+
+public_headers := $(wildcard libshmux/include/shmux/*.h)
+uapi_headers   := $(wildcard uapi/linux/*.h)
+manuals        := $(wildcard man/*.[1-9])
+completion     := $(wildcard tools/shmux.bash-completion)
+
+so     := $(BUILD)/libshmux.so.0
+ar     := $(BUILD)/libshmux.a
+tool   := $(BUILD)/shmux
+map    := libshmux/libshmux.map
+examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src))
+
+# --- targets -----------------------------------------------------------------
+
+.PHONY: all examples tests check demo install uninstall clean help format FORCE
+
+all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
+	@:
+examples: $(examples)
+	@:
+tests: $(test_progs)
+	@:
+
+$(so): $(lib_obj) $(map) $(BUILD)/.sources
+	$(say) LD $@
+	$(Q)$(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) -shared -pthread \
+		-Wl,-soname,libshmux.so.0 -Wl,--version-script=$(map) \
+		$(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(lib_obj)
+
+$(BUILD)/libshmux.so: $(so)
+	$(Q)ln -sf $(notdir $(so)) $@
+
+$(ar): $(lib_obj) $(BUILD)/.sources
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(lib_obj)
+
+$(tool): $(tool_obj) $(ar) $(BUILD)/.sources
+	$(say) LD $@
+	$(link)
+
+$(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
+	$(say) LD $@
+	$(link)
+
+$(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
+	$(say) LD $@
+	$(link)
+
+$(BUILD)/obj/libshmux/%.o: libshmux/%.c $(BUILD)/.flags
+	$(say) CC $<
+	$(call compile,$(lib_flags))
+
+$(BUILD)/obj/tools/%.o: tools/%.c $(BUILD)/.flags
+	$(say) CC $<
+	$(call compile,$(tool_flags))
+
+$(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/.flags
+	$(say) CC $<
+	$(call compile,$(example_flags))
+
+$(BUILD)/obj/tests/unit/%.o: tests/unit/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(say) CC $<
+	$(call compile,$(unit_flags))
+
+$(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(say) CC $<
+	$(call compile,$(test_flags))
+
+$(KSELFTEST_DIR)/kselftest_harness.h:
+	@tests/kselftest.sh '$(KSELFTEST_DIR)'
+
+-include $(all_obj:.o=.d)
+.SECONDARY: $(all_obj)
+
+# Stamps that change when the flags or the list of sources do, so that another
+# CC, CFLAGS or SANITIZE rebuilds, and a deleted source leaves the archive.
+flags   := $(strip $(CC) $(base_flags) $(sanitize) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LDLIBS))
+sources := $(strip $(lib_src) $(tool_src))
+stamp    = $(Q)mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(1))' >$@
+
+ifneq ($(file <$(BUILD)/.flags),$(flags))
+$(BUILD)/.flags: FORCE
+endif
+ifneq ($(file <$(BUILD)/.sources),$(sources))
+$(BUILD)/.sources: FORCE
+endif
+$(BUILD)/.flags:
+	$(call stamp,$(flags))
+$(BUILD)/.sources: $(BUILD)/.flags
+	$(call stamp,$(sources))
+
+# --- from a bare clone -------------------------------------------------------
+
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
+
+demo:
+	@tests/setup.sh demo
+	@$(MAKE) --no-print-directory $(jobs) all
+	@$(tool) demo
+
+check:
+	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/check
+
+# --- installing --------------------------------------------------------------
+
+D = $(DESTDIR)
+uninstall_files = $(bindir)/shmux $(compdir)/shmux \
+	$(addprefix $(libdir)/,libshmux.so.0 libshmux.so libshmux.a pkgconfig/shmux.pc) \
+	$(addprefix $(includedir)/shmux/,$(notdir $(public_headers))) \
+	$(addprefix $(includedir)/linux/,$(notdir $(uapi_headers))) \
+	$(foreach m,$(manuals),$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+
+install: all
+	$(say) INST '$(D)$(PREFIX)'
+	$(Q)$(INSTALL) -d '$(D)$(libdir)/pkgconfig' '$(D)$(includedir)/shmux' '$(D)$(includedir)/linux'
+	$(Q)$(INSTALL) -m 755 $(so) '$(D)$(libdir)/libshmux.so.0'
+	$(Q)ln -sf libshmux.so.0 '$(D)$(libdir)/libshmux.so'
+	$(Q)$(INSTALL) -m 644 $(ar) '$(D)$(libdir)/libshmux.a'
+	$(Q)$(if $(public_headers),$(INSTALL) -m 644 $(public_headers) '$(D)$(includedir)/shmux/')
+	$(Q)$(if $(uapi_headers),$(INSTALL) -m 644 $(uapi_headers) '$(D)$(includedir)/linux/')
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(libdir)|' \
+		-e 's|@INCLUDEDIR@|$(includedir)|' -e 's|@VERSION@|$(VERSION)|' \
+		libshmux/shmux.pc.in >'$(D)$(libdir)/pkgconfig/shmux.pc'
+	$(Q)$(if $(tool_src),$(INSTALL) -D -m 755 $(tool) '$(D)$(bindir)/shmux')
+	$(Q)$(if $(completion),$(INSTALL) -D -m 644 $(completion) '$(D)$(compdir)/shmux')
+	$(Q)for m in $(manuals); do \
+		$(INSTALL) -D -m 644 "$$m" "$(D)$(mandir)/man$${m##*.}/$${m##*/}" || exit 1; \
+	done
+
+uninstall:
+	$(Q)rm -f $(foreach f,$(uninstall_files),'$(D)$(f)')
+	$(Q)rmdir '$(D)$(includedir)/shmux' 2>/dev/null || :
+
+clean:
+	$(Q)rm -rf $(BUILD)
+
+# Rewrites, in place, the C files that differ from .clang-format.
+format:
+	$(Q)clang-format -i $(shell find libshmux uapi tools examples tests -name '*.[ch]')
+
+help:
+	@printf '%s\n' \
+	'Two commands do all the set-up, each from a bare clone:' \
+	'  make demo     build, then let two processes talk and measure them' \
+	'  make check    build in every way and run every test' \
+	'' \
+	'  make          build the library and the shmux command into $(BUILD)/' \
+	'  make examples build examples/ into $(BUILD)/examples/' \
+	'  make tests    build the test programs into $(BUILD)/tests/' \
+	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
+	'  make uninstall, make clean, make format' \
+	'' \
+	'Variables: V=1 shows the commands; CC, CFLAGS, LDFLAGS as usual;' \
+	'SANITIZE=address,undefined; WERROR=1; BUILD=another directory.'

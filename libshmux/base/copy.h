@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* copy.h - copying at most a cache line without a call */
+#ifndef SHMUX_BASE_COPY_H
+#define SHMUX_BASE_COPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Copy @n <= 64 bytes. Two moves that may overlap in the middle cover each
+ * range of sizes, so no byte outside of the two buffers is touched.
+ */
+static inline void shmux_copy_small(void *dst, const void *src, size_t n)
+{
+	char *d = dst;
+	const char *s = src;
+	struct { uint64_t w[4]; } lo32, hi32;
+	struct { uint64_t w[2]; } lo16, hi16;
+	uint64_t lo8, hi8;
+	uint32_t lo4, hi4;
+
+	if (n >= 32) {
+		__builtin_memcpy(&lo32, s, 32);
+		__builtin_memcpy(&hi32, s + n - 32, 32);
+		__builtin_memcpy(d, &lo32, 32);
+		__builtin_memcpy(d + n - 32, &hi32, 32);
+	} else if (n >= 16) {
+		__builtin_memcpy(&lo16, s, 16);
+		__builtin_memcpy(&hi16, s + n - 16, 16);
+		__builtin_memcpy(d, &lo16, 16);
+		__builtin_memcpy(d + n - 16, &hi16, 16);
+	} else if (n >= 8) {
+		__builtin_memcpy(&lo8, s, 8);
+		__builtin_memcpy(&hi8, s + n - 8, 8);
+		__builtin_memcpy(d, &lo8, 8);
+		__builtin_memcpy(d + n - 8, &hi8, 8);
+	} else if (n >= 4) {
+		__builtin_memcpy(&lo4, s, 4);
+		__builtin_memcpy(&hi4, s + n - 4, 4);
+		__builtin_memcpy(d, &lo4, 4);
+		__builtin_memcpy(d + n - 4, &hi4, 4);
+	} else if (n) {
+		d[0] = s[0];
+		if (n > 1)
+			d[1] = s[1];
+		if (n > 2)
+			d[2] = s[2];
+	}
+}
+
+#endif /* SHMUX_BASE_COPY_H */

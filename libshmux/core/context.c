@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * context.c - the sessions that a program's dials share
+ *
+ * An entry an address. While one thread makes the session the others that want
+ * it wait for it; those who dial elsewhere do not.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <shmux/context.h>
+
+#include "base/futex.h"
+#include "core/core.h"
+#include "core/dial.h"
+#include "core/options.h"
+
+#define WAIT_SLICE UINT64_C(50000000)	/* ns between looks for cancel */
+#define RETRY_FIRST UINT64_C(500000)	/* ns until a listener is looked for again */
+#define RETRY_MOST UINT64_C(20000000)
+
+struct entry {
+	struct shmux_list node;
+	char text[SHMUX_ADDRESS_MAX];
+	struct shmux_session *session;	/* or NULL */
+	bool dialling;
+};
+
+struct shmux_context {
+	struct shmux_lock lock;
+	struct shmux_list entries;
+	uint32_t changed;		/* futex: some entry did */
+	uint32_t cancel;		/* unblock was called */
+	uint32_t nr_dialling;
+	struct shmux_session_options options;
+};
+
+int shmux_context_open(const struct shmux_context_options *options,
+		       struct shmux_context **context)
+{
+	struct shmux_context_options o;
+	struct shmux_context *c;
+	int err;
+
+	err = shmux__options_copy(&o, sizeof(o), options);
+	if (err)
+		return err;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	err = shmux__options_resolve(o.session, &c->options, NULL);
+	if (err) {
+		free(c);
+		return err;
+	}
+	shmux_list_init(&c->entries);
+	*context = c;
+	return 0;
+}
+
+/* Under the context's lock. Drops the context's hold on a session. */
+static void entry_drop(struct entry *e)
+{
+	struct shmux_session *s = e->session;
+
+	e->session = NULL;
+	if (!s || shmux__enter(s))
+		return;
+	if (s->refs == 1 && !s->error) {
+		/* Nobody else has a stream in it. */
+		shmux_unlock(&s->lock);
+		shmux_session_close(s, 0);
+		return;
+	}
+	/* It goes with its last stream. */
+	if (!s->error)
+		shmux__session_refuse_all(s);
+	if (!s->error && (s->control.first || s->owes))
+		shmux__control_flush(s);
+	if (!s->error)
+		shmux__publish(s);
+	shmux__session_put_unlock(s);
+}
+
+static struct entry *entry_get(struct shmux_context *c, const char *text)
+{
+	struct shmux_list *pos, *tmp;
+	struct entry *e;
+
+	shmux_list_for_each_safe(pos, tmp, &c->entries) {
+		e = shmux_container_of(pos, struct entry, node);
+		if (!strcmp(e->text, text))
+			return e;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	strcpy(e->text, text);
+	shmux_list_append(&c->entries, &e->node);
+	return e;
+}
+
+static void changed(struct shmux_context *c)
+{
+	__atomic_add_fetch(&c->changed, 1, __ATOMIC_RELEASE);
+	shmux_futex_wake(&c->changed, INT32_MAX);
+}
+
+/* Has the session an end in sight? */
+static bool session_usable(struct shmux_session *s)
+{
+	bool usable;
+
+	if (shmux__enter(s))
+		return false;
+	s->alive_checked = 0;
+	shmux__drain(s);
+	shmux__session_check(s);
+	usable = !s->error && !s->going_away && !s->peer_going_away;
+	shmux__leave(s);
+	return usable;
+}
+
+static int admit(void *arg, const struct shmux_peer *peer, int fd)
+{
+	const struct shmux_dial_options *o = arg;
+
+	(void)fd;
+	if (o->flags & SHMUX_DIAL_UID) {
+		if (peer->uid != o->uid)
+			return -EACCES;
+	} else if (!(o->flags & SHMUX_DIAL_ANY_UID) &&
+		   peer->uid != geteuid() && peer->uid != 0) {
+		return -EACCES;
+	}
+	return o->check ? o->check(o->check_arg, peer) : 0;
+}
+
+/* Dial, again and again if the listener is to be waited for. */
+static int make_session(struct shmux_context *c,
+			const struct shmux__address *address,
+			const struct shmux_dial_options *o,
+			struct shmux_session **session)
+{
+	struct shmux__dial_terms terms = {
+		.deadline = o->deadline,
+		.cancelled = &c->cancel,
+		.admit = admit,
+		.admit_arg = (void *)o,
+	};
+	uint64_t pause = RETRY_FIRST, left;
+	struct timespec ts;
+	int err;
+
+	for (;;) {
+		err = shmux__dial(address, &c->options, &terms, session);
+		if (!(o->flags & SHMUX_DIAL_WAIT) ||
+		    (err != -ECONNREFUSED && err != -ENOENT &&
+		     err != -ECONNRESET))
+			return err;
+		left = shmux_clock_left(o->deadline);
+		if (!left)
+			return -ETIMEDOUT;
+		ts = shmux_clock_timespec(left < pause ? left : pause);
+		nanosleep(&ts, NULL);
+		pause = pause * 2 < RETRY_MOST ? pause * 2 : RETRY_MOST;
+		if (shmux_load_relaxed(&c->cancel))
+			return -ECANCELED;
+	}
+}
+
+/* Wait for whoever is dialling. The lock is dropped meanwhile. */
+static int wait_changed(struct shmux_context *c, uint64_t deadline)
+{
+	uint32_t seen = shmux_load_acquire(&c->changed);
+	uint64_t left = shmux_clock_left(deadline);
+
+	if (!left)
+		return -ETIMEDOUT;
+	if (shmux_load_relaxed(&c->cancel))
+		return -ECANCELED;
+	shmux_unlock(&c->lock);
+	shmux_futex_wait(&c->changed, seen,
+			 left < WAIT_SLICE ? left : WAIT_SLICE);
+	shmux_lock(&c->lock);
+	return 0;
+}
+
+/* Under the lock: a live session to the address, with a reference for us. */
+static int get_session(struct shmux_context *c,
+		       const struct shmux__address *address,
+		       const struct shmux_dial_options *o,
+		       struct shmux_session **session)
+{
+	struct shmux_session *s = NULL;
+	struct entry *e;
+	int err;
+
+	for (;;) {
+		e = entry_get(c, address->text);
+		if (!e)
+			return -ENOMEM;
+		if (e->session && session_usable(e->session)) {
+			/* Shared or not, the listener must be one we accept. */
+			err = admit((void *)o, &e->session->link->peer, -1);
+			if (err)
+				return err;
+			*session = e->session;
+			return 0;
+		}
+		if (!e->dialling)
+			break;
+		err = wait_changed(c, o->deadline);
+		if (err)
+			return err;
+	}
+	entry_drop(e);
+	e->dialling = true;
+	shmux_unlock(&c->lock);
+	err = make_session(c, address, o, &s);
+	shmux_lock(&c->lock);
+	e->dialling = false;
+	e->session = s;
+	changed(c);
+	*session = s;
+	return err;
+}
+
+int shmux_context_dial(struct shmux_context *c, const char *address,
+		       const struct shmux_dial_options *options,
+		       struct shmux_stream **stream)
+{
+	struct shmux_dial_options o;
+	struct shmux_session *s = NULL;
+	struct shmux__address a;
+	unsigned int kind;
+	int err, saved = errno, tries;
+
+	err = shmux__options_copy(&o, sizeof(o), options);
+	if (!err && (o.flags & ~(SHMUX_DIAL_MESSAGES | SHMUX_DIAL_UID |
+				 SHMUX_DIAL_ANY_UID | SHMUX_DIAL_WAIT)))
+		err = -EINVAL;
+	if (!err)
+		err = shmux__address_parse(address, &a);
+	if (err)
+		return err;
+	if (!o.deadline)
+		o.deadline = SHMUX_NEVER;
+	kind = o.flags & SHMUX_DIAL_MESSAGES ? SHMUX_STREAM_MESSAGES :
+					       SHMUX_STREAM_BYTES;
+	shmux_lock(&c->lock);
+	c->nr_dialling++;
+	for (tries = 0; tries < 2; tries++) {
+		err = get_session(c, &a, &o, &s);
+		if (err)
+			break;
+		err = shmux_session_open(s, kind, stream);
+		/* It may have died since we looked. */
+		if (err != -ECONNRESET && err != -ESHUTDOWN)
+			break;
+	}
+	/* The last of those that unblock was meant for resets it. */
+	if (!--c->nr_dialling)
+		shmux_store_relaxed(&c->cancel, 0);
+	shmux_unlock(&c->lock);
+	errno = saved;
+	return err;
+}
+
+void shmux_context_unblock(struct shmux_context *c)
+{
+	shmux_lock(&c->lock);
+	if (c->nr_dialling) {
+		shmux_store_relaxed(&c->cancel, 1);
+		changed(c);
+	}
+	shmux_unlock(&c->lock);
+}
+
+int shmux_context_nr_sessions(struct shmux_context *c)
+{
+	struct shmux_list *pos, *tmp;
+	struct entry *e;
+	int nr = 0;
+
+	shmux_lock(&c->lock);
+	shmux_list_for_each_safe(pos, tmp, &c->entries) {
+		e = shmux_container_of(pos, struct entry, node);
+		if (e->session && session_usable(e->session))
+			nr++;
+	}
+	shmux_unlock(&c->lock);
+	return nr;
+}
+
+void shmux_context_close(struct shmux_context *c)
+{
+	struct shmux_list *pos, *tmp;
+	struct entry *e;
+
+	if (!c)
+		return;
+	shmux_list_for_each_safe(pos, tmp, &c->entries) {
+		e = shmux_container_of(pos, struct entry, node);
+		entry_drop(e);
+		free(e);
+	}
+	free(c);
+}

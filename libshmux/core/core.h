@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * core.h - a session and its streams, as the files of core/ share them
+ *
+ * Locking. One lock a session guards the session, its streams and its link;
+ * while the process has one thread it costs nothing (base/lock.h). It is held
+ * for a bounded batch of frames or the copy of one call, never while asleep.
+ *
+ * Lifetime. A session is freed when its last reference goes: one is the owner's
+ * (the caller's handle, a listener's or a context's), one each stream handle's.
+ * A stream that is open but not yet accepted belongs to the session.
+ *
+ * A stream leaves its table when nothing more will be said about its id
+ * (stream_detach() in stream.c); its handle lives on until it is closed.
+ */
+#ifndef SHMUX_CORE_CORE_H
+#define SHMUX_CORE_CORE_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <shmux/listener.h>
+#include <shmux/session.h>
+#include <shmux/stream.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/slab.h"
+#include "core/table.h"
+#include "link/link.h"
+#include "link/shm.h"
+
+/* How long a new session spins before it has learned, ns. */
+#define SHMUX_SPIN_FIRST UINT64_C(20000)
+
+/* Frames that one call takes note of before it goes about its own business. */
+#define SHMUX_DRAIN_BATCH 64
+
+/* struct shmux_stream::state */
+#define STREAM_MESSAGES		0x0001u
+#define STREAM_FIN_SENT		0x0002u
+#define STREAM_FIN_RECEIVED	0x0004u
+#define STREAM_STOP_SENT	0x0008u
+#define STREAM_STOP_RECEIVED	0x0010u
+#define STREAM_RESET		0x0020u	/* by either side; @code tells */
+#define STREAM_DETACHED		0x0040u	/* not in the table */
+#define STREAM_CLOSED		0x0080u	/* no handle; freed once off its lists */
+#define STREAM_BLOCKED_SENT	0x0100u	/* told the peer that credit is out */
+#define STREAM_HUNGRY		0x0200u	/* the peer told us so: grant at once */
+#define STREAM_STARVED		0x0400u	/* and is on the starved list */
+#define STREAM_OWES_ABORT	0x0800u	/* half a message is to be dropped */
+#define STREAM_IN_MESSAGE	0x1000u	/* received MORE, the rest is to come */
+#define STREAM_ON_CONTROL	0x2000u	/* on the session's control list */
+#define STREAM_ON_QUEUE		0x4000u	/* on the accept or ready queue */
+#define STREAM_ACCEPTED		0x8000u	/* has a handle */
+#define STREAM_WANTS_WRITE	0x10000u	/* a write met -EAGAIN: tell when not */
+#define STREAM_EVENT_READ	0x20000u
+#define STREAM_EVENT_WRITE	0x40000u
+#define STREAM_OWES_FIN		0x80000u	/* said at the end of the call */
+#define STREAM_OWES_STOP	0x100000u
+#define STREAM_OWES_RESET	0x200000u
+#define STREAM_TX_BUSY		0x400000u	/* amid the parts of a message */
+
+struct shmux__rx;
+struct shmux__waiter;
+
+/* What few streams have. */
+struct shmux__stream_extra {
+	uint64_t deadline[2];	/* of reading, of writing; 0 is never */
+};
+
+/* An idle stream is this and 8 bytes of table: at most 128 together. */
+struct shmux_stream {
+	struct shmux_session *s;
+	uint32_t id;
+	uint32_t state;
+	uint32_t code;			/* of the reset */
+	uint32_t tx_credit;		/* bytes that we may still send */
+	uint32_t rx_granted;		/* bytes that the peer may still send */
+	uint32_t rx_limit;		/* granted, queued, held and owed */
+	uint32_t rx_owed;		/* consumed, not granted again yet */
+	uint32_t rx_queued;		/* payload bytes in the queue */
+	uint32_t rx_messages;		/* whole messages in the queue */
+	uint32_t rx_want;		/* bytes the hungry peer has to send */
+	struct shmux__rx *rx_first, *rx_last;
+	struct shmux__waiter *waiters;
+	struct shmux_stream *next_control;
+	struct shmux_stream *next_queue;
+	struct shmux__stream_extra *extra;
+	void *user;
+};
+
+_Static_assert(sizeof(struct shmux_stream) <= 112, "an idle stream is small");
+
+/* A FIFO of streams, linked by next_control or next_queue. */
+struct shmux__fifo {
+	struct shmux_stream *first, *last;
+};
+
+/* A stream that was refused; the answer waits for room in the ring. */
+struct shmux__refusal {
+	uint32_t id, code;
+};
+
+#define SHMUX_REFUSALS_MAX 4096
+
+/* struct shmux_session::owes */
+#define OWES_PONG	0x1u
+#define OWES_GO_AWAY	0x2u
+#define OWES_REFUSALS	0x4u
+#define OWES_STARVED	0x8u	/* budget came back: look at the starved */
+
+struct shmux_session {
+	struct shmux_lock lock;
+	uint32_t refs;
+	const uint32_t *alive;		/* reads 0 in a forked child */
+	struct shmux__link *link;
+	int error;			/* 0 while alive */
+	bool corked;
+	bool going_away;		/* we said so */
+	bool peer_going_away;
+	bool refuses;			/* nobody will accept streams any more */
+	bool events_on;			/* somebody pumps */
+	bool in_pump;			/* just now */
+	bool told;			/* @event_fd has been written to */
+	bool wants_room;		/* a write without waiting met a full link */
+
+	/* Who waits; core/wait.h. */
+	struct shmux_list waiters;
+	struct shmux__waiter *leader;
+	bool leader_asleep;
+	uint32_t watch;			/* reasons for which a poller is armed */
+	uint64_t spin_now;		/* ns, learned */
+	uint64_t alive_checked;		/* when we last asked, ns */
+
+	/* Streams. */
+	struct shmux__table tables[2];	/* by role of the opener */
+	struct shmux_slab streams;
+	uint32_t nr_streams;		/* in the tables */
+	struct shmux__fifo accept_queue;
+	uint32_t accept_depth;
+	struct shmux__fifo ready;	/* streams with events for the pump */
+	bool accept_event, dead_event;	/* not yet told */
+
+	/* What is to be said as soon as there is room. */
+	struct shmux__fifo control;
+	struct shmux__refusal *refusals;
+	uint32_t nr_refusals, refusals_size;
+	uint32_t owes;			/* OWES_* */
+	uint32_t pong[2], go_away_code;
+
+	/* Receiving. */
+	uint64_t budget_used;		/* sum of rx_limit */
+	struct shmux__fifo starved;	/* wait for budget; by next_control */
+	uint64_t held;			/* bytes of the peer's chunks we hold */
+	uint64_t rx_queued;		/* sum of the streams' */
+	struct shmux__rx *spare_chunk_nodes;
+	struct shmux__rx *spare_buffer;
+	uint32_t nr_spare;
+
+	/* Pings. */
+	uint64_t ping_sent, ping_answered;
+
+	/* Whoever looks after the session: a listener. Under the lock. */
+	void (*notify)(void *arg);
+	void *notify_arg;
+
+	struct shmux_session_options options;
+	struct shmux_session_counters counters;
+	uint64_t accept_deadline;
+	uint64_t id;
+	int epoll_fd;			/* of shmux_session_fd(), or -1 */
+	int event_fd;			/* in it: others found events for the pump */
+	char address[SHMUX_ADDRESS_MAX];	/* the listener's */
+};
+
+/* session.c */
+int shmux__session_new(struct shmux__link *link,
+		       const struct shmux_session_options *options,
+		       const char *address, struct shmux_session **session);
+void shmux__session_get(struct shmux_session *s);	/* under the lock */
+/* Drops the lock and a reference. */
+void shmux__session_put_unlock(struct shmux_session *s);
+/* The session is over: @error for everybody. Under the lock. */
+void shmux__session_die(struct shmux_session *s, int error);
+/* The peer has gone: take what it left, then die. */
+void shmux__session_lost(struct shmux_session *s);
+/* The next stream to be accepted: 0, -EAGAIN, -ESHUTDOWN, or the error. */
+int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream);
+/* Nobody accepts streams any more. */
+void shmux__session_refuse_all(struct shmux_session *s);
+/* Ask the kernel whether the peer lives, unless asked lately. */
+void shmux__session_check(struct shmux_session *s);
+void shmux__session_log(struct shmux_session *s, enum shmux_log_level level,
+			const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* pump.c: frames in. At most @max; all there are. */
+void shmux__pump(struct shmux_session *s, int max);
+
+/* control.c: control frames out, as far as there is room */
+void shmux__control_flush(struct shmux_session *s);
+int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code);
+
+/* stream.c */
+struct shmux_stream *shmux__stream_new(struct shmux_session *s);
+/* Free one that is closed, unless a list still has it. */
+void shmux__stream_reap(struct shmux_stream *st);
+void shmux__stream_detach(struct shmux_stream *st);
+/* Leave the table if the last frames have been said and heard. */
+void shmux__stream_settle(struct shmux_stream *st);
+/* Put on the control list. */
+void shmux__stream_control(struct shmux_stream *st);
+/* Name it at the next pump. */
+void shmux__stream_event_slow(struct shmux_stream *st, uint32_t event);
+
+static inline void shmux__stream_event(struct shmux_stream *st, uint32_t event)
+{
+	if (st->s->events_on)
+		shmux__stream_event_slow(st, event);
+}
+
+/* events.c: there is something for the pump; wake who polls. */
+void shmux__events_tell(struct shmux_session *s);
+
+static inline void shmux__fifo_push_queue(struct shmux__fifo *f,
+					  struct shmux_stream *st)
+{
+	st->next_queue = NULL;
+	if (f->last)
+		f->last->next_queue = st;
+	else
+		f->first = st;
+	f->last = st;
+}
+
+static inline struct shmux_stream *shmux__fifo_pop_queue(struct shmux__fifo *f)
+{
+	struct shmux_stream *st = f->first;
+
+	if (st) {
+		f->first = st->next_queue;
+		if (!f->first)
+			f->last = NULL;
+	}
+	return st;
+}
+
+/* What a record of @len bytes of payload costs. */
+static inline uint32_t shmux__cost(uint32_t len)
+{
+	return len > SHMUX_CREDIT_MIN ? len : SHMUX_CREDIT_MIN;
+}
+
+static inline struct shmux_stream *shmux__session_find(struct shmux_session *s,
+						       uint32_t id)
+{
+	struct shmux_stream *st =
+		shmux__table_find(&s->tables[id >> SHMUX_ID_ROLE_SHIFT], id);
+
+	return st && st->id == id ? st : NULL;
+}
+
+/* Make visible what was added, and ring if the peer sleeps. */
+static inline void shmux__publish(struct shmux_session *s)
+{
+	uint32_t bells = shmux__link_publish(s->link);
+
+	if (__builtin_expect(bells != 0, 0)) {
+		s->counters.kicks_sent++;
+		s->link->ops->ring(s->link, bells);
+	}
+}
+
+/* Begin a call. Return: 0 with the lock held, or -ECHILD. */
+static inline int shmux__enter(struct shmux_session *s)
+{
+	if (__builtin_expect(!shmux_load_relaxed(s->alive), 0))
+		return -ECHILD;
+	shmux_lock(&s->lock);
+	return 0;
+}
+
+/* Take note of what the peer has said, unless a leader does that already. */
+static inline void shmux__drain(struct shmux_session *s)
+{
+	if ((!s->leader || s->leader_asleep) && !s->error &&
+	    shmux__link_ready(s->link, 0))
+		shmux__pump(s, SHMUX_DRAIN_BATCH);
+}
+
+/* End a call. */
+static inline void shmux__leave(struct shmux_session *s)
+{
+	if (__builtin_expect(!s->error, 1)) {
+		if (s->control.first || s->owes)
+			shmux__control_flush(s);
+		if (!s->corked)
+			shmux__publish(s);
+	}
+	shmux_unlock(&s->lock);
+}
+
+#endif /* SHMUX_CORE_CORE_H */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * credit.h - what the peer may send to us, stream by stream, within a budget
+ *
+ * rx_limit = rx_granted + what is queued or held + rx_owed. A stream starts with
+ * its first grant; its limit grows as it is used, towards the window, while the
+ * sum of all limits stays within the session's budget. Grants are saved up until
+ * half of the limit is owed. Under the session's lock.
+ */
+#ifndef SHMUX_CORE_CREDIT_H
+#define SHMUX_CORE_CREDIT_H
+
+#include "core/core.h"
+
+/* A stream begins. Return: 0, or -ENOSPC: no budget for its first grant. */
+int shmux__credit_open(struct shmux_stream *st);
+
+/* A stream takes no more payload: its limit goes back to the budget. */
+void shmux__credit_close(struct shmux_stream *st);
+
+/* Bytes of cost have left the queue. */
+void shmux__credit_consumed(struct shmux_stream *st, uint32_t cost);
+
+/* The peer says that it wants to send @want bytes and has not the credit. */
+void shmux__credit_wanted(struct shmux_stream *st, uint32_t want);
+
+/* What to grant now; it counts as granted. 0: nothing. */
+uint32_t shmux__credit_take(struct shmux_stream *st);
+
+/* Does the peer want more than the budget had? To be tried when some is freed. */
+bool shmux__credit_starved(const struct shmux_stream *st);
+
+#endif /* SHMUX_CORE_CREDIT_H */

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * dial.c - see dial.h
+ *
+ * Owns the blocking half of the rendezvous: the waiting that region/hello.h
+ * leaves to its caller.
+ */
+#include "core/dial.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include "core/core.h"
+#include "core/options.h"
+#include "region/endpoint.h"
+#include "region/hello.h"
+
+#define SLICE UINT64_C(50000000)	/* ns between looks at @cancelled */
+
+static void meeting_format(void *arg, void *own)
+{
+	const struct shmux__meeting *m = arg;
+
+	shmux__shm_format(&m->sizes, own);
+}
+
+static int meeting_admit(void *arg, const struct shmux_peer *peer, int fd)
+{
+	const struct shmux__meeting *m = arg;
+
+	return m->admit ? m->admit(m->admit_arg, peer, fd) : 0;
+}
+
+int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
+			const struct shmux_session_options *options,
+			int (*admit)(void *arg, const struct shmux_peer *peer,
+				     int fd),
+			void *admit_arg)
+{
+	struct shmux__hello_params params = {
+		.peer_size_max = options->peer_size_max,
+		.format = meeting_format,
+		.admit = meeting_admit,
+		.arg = m,
+	};
+
+	m->options = options;
+	m->sizes = shmux__options_sizes(options);
+	m->admit = admit;
+	m->admit_arg = admit_arg;
+	params.size = shmux__shm_size(&m->sizes);
+	return shmux__hello_open(fd, role, &params, &m->hello);
+}
+
+int shmux__meeting_step(struct shmux__meeting *m, const char *address,
+			struct shmux_session **session)
+{
+	struct shmux__region *region;
+	struct shmux__link *link;
+	int err;
+
+	err = shmux__hello_step(m->hello, &region);
+	if (err)
+		return err;
+	err = shmux__shm_open(region, &m->sizes, &link);
+	if (err)
+		return err;
+	return shmux__session_new(link, m->options, address, session);
+}
+
+void shmux__meeting_close(struct shmux__meeting *m)
+{
+	shmux__hello_close(m->hello);
+}
+
+/* Step until it is over. */
+static int wait_for(struct shmux__meeting *m, const char *address,
+		    const struct shmux__dial_terms *terms,
+		    struct shmux_session **session)
+{
+	struct pollfd pfd = { .fd = shmux__hello_fd(m->hello) };
+	struct timespec ts;
+	uint64_t left;
+	int err;
+
+	for (;;) {
+		err = shmux__meeting_step(m, address, session);
+		if (err != -EAGAIN)
+			return err;
+		left = shmux_clock_left(terms->deadline);
+		if (!left)
+			return -ETIMEDOUT;
+		if (terms->cancelled && shmux_load_relaxed(terms->cancelled))
+			return -ECANCELED;
+		ts = shmux_clock_timespec(left < SLICE ? left : SLICE);
+		pfd.events = shmux__hello_events(m->hello);
+		ppoll(&pfd, 1, &ts, NULL);
+	}
+}
+
+static int meet(int fd, enum shmux_role role, const char *address,
+		const struct shmux_session_options *options,
+		const struct shmux__dial_terms *terms,
+		struct shmux_session **session)
+{
+	struct shmux__meeting m;
+	int err = shmux__meeting_open(&m, fd, role, options, terms->admit,
+				      terms->admit_arg);
+
+	if (err)
+		return err;
+	err = wait_for(&m, address, terms, session);
+	shmux__meeting_close(&m);
+	return err;
+}
+
+int shmux__dial(const struct shmux__address *address,
+		const struct shmux_session_options *options,
+		const struct shmux__dial_terms *terms,
+		struct shmux_session **session)
+{
+	int fd = shmux__endpoint_connect(&address->sun, address->sun_len,
+					 terms->deadline, terms->cancelled);
+
+	if (fd < 0)
+		return fd;
+	return meet(fd, SHMUX_ROLE_DIALLER, address->text, options, terms,
+		    session);
+}
+
+int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd)
+{
+	(void)arg;
+	(void)fd;
+	return peer->uid == geteuid() || peer->uid == 0 ? 0 : -EACCES;
+}
+
+int shmux_session_dial(const char *address,
+		       const struct shmux_session_options *options,
+		       uint64_t deadline, struct shmux_session **session)
+{
+	struct shmux__dial_terms terms = {
+		.deadline = deadline,
+		.admit = shmux__dial_admit_own,
+	};
+	struct shmux_session_options o;
+	struct shmux__address a;
+	int err, saved = errno;
+
+	err = shmux__options_resolve(options, &o, NULL);
+	if (!err)
+		err = shmux__address_parse(address, &a);
+	if (!err)
+		err = shmux__dial(&a, &o, &terms, session);
+	errno = saved;
+	return err;
+}
+
+int shmux_session_attach(int fd, enum shmux_role role,
+			 const struct shmux_session_options *options,
+			 uint64_t deadline, struct shmux_session **session)
+{
+	struct shmux__dial_terms terms = { .deadline = deadline };
+	struct shmux_session_options o;
+	int err, saved = errno;
+
+	err = shmux__options_resolve(options, &o, NULL);
+	if (!err && role != SHMUX_ROLE_DIALLER && role != SHMUX_ROLE_ACCEPTOR)
+		err = -EINVAL;
+	if (err)
+		close(fd);
+	else
+		err = meet(fd, role, "", &o, &terms, session);
+	errno = saved;
+	return err;
+}

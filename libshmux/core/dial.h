@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * dial.h - from an address or a connected socket to a session
+ *
+ * A meeting is a hello (region/hello.h) with what it needs of a session's
+ * options. A dialler waits for its meeting; a listener steps many at once.
+ */
+#ifndef SHMUX_CORE_DIAL_H
+#define SHMUX_CORE_DIAL_H
+
+#include <stdint.h>
+
+#include <shmux/session.h>
+
+#include "core/address.h"
+#include "link/shm.h"
+
+struct shmux__hello;
+
+/* Stays where it is from open to close. */
+struct shmux__meeting {
+	struct shmux__hello *hello;
+	const struct shmux_session_options *options;	/* resolved; outlive it */
+	struct shmux__shm_sizes sizes;
+	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
+	void *admit_arg;
+};
+
+/* Begin on a connected socket, which is the meeting's, on failure too. */
+int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
+			const struct shmux_session_options *options,
+			int (*admit)(void *arg, const struct shmux_peer *peer,
+				     int fd),
+			void *admit_arg);
+
+/*
+ * Go on without waiting. Return: 0 and a session; -EAGAIN; or how it ended. In
+ * any case but -EAGAIN the meeting is still to be closed.
+ */
+int shmux__meeting_step(struct shmux__meeting *m, const char *address,
+			struct shmux_session **session);
+void shmux__meeting_close(struct shmux__meeting *m);
+
+/* Whom to accept, and when to give up. */
+struct shmux__dial_terms {
+	uint64_t deadline;		/* absolute, ns */
+	const uint32_t *cancelled;	/* looked at every 50 ms, or NULL */
+	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
+	void *admit_arg;
+};
+
+/* Connect and meet; blocks. @options are resolved. */
+int shmux__dial(const struct shmux__address *address,
+		const struct shmux_session_options *options,
+		const struct shmux__dial_terms *terms,
+		struct shmux_session **session);
+
+/* An admit that takes our own uid and root. */
+int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd);
+
+#endif /* SHMUX_CORE_DIAL_H */

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * pump.c - what each frame does
+ *
+ * Owns the receiving half of the protocol: which frame is legal in which state
+ * of a stream, and what follows. The link has checked the frame's form, not its
+ * sense. Anything illegal ends the session with -EPROTO and nothing else.
+ */
+#include "core/core.h"
+#include "core/credit.h"
+#include "core/rx.h"
+#include "core/wait.h"
+
+static void return_chunk(struct shmux_session *s, const struct shmux__frame *f)
+{
+	if (f->data)
+		s->link->ops->chunk_return(s->link, f->handle);
+}
+
+/* The reader whose buffer this payload may go to straight away, or NULL. */
+static struct shmux__waiter *direct_reader(const struct shmux_stream *st,
+					   const struct shmux__frame *f)
+{
+	struct shmux__waiter *w;
+
+	if (st->rx_first)
+		return NULL;
+	for (w = st->waiters; w; w = w->next)
+		if ((w->kind & WAIT_READ) && w->buf && !w->cancelled)
+			break;
+	if (!w)
+		return NULL;
+	if (!(st->state & STREAM_MESSAGES))
+		return w->done < w->size ? w : NULL;
+	if (w->message_done || (st->state & STREAM_IN_MESSAGE) ||
+	    (f->flags & SHMUX_FLAG_MORE) || f->len > w->size)
+		return NULL;
+	return w;
+}
+
+/* Payload of a stream that is read. */
+static int deliver(struct shmux_session *s, struct shmux_stream *st,
+		   const struct shmux__frame *f)
+{
+	struct shmux__waiter *w = direct_reader(st, f);
+	uint32_t cost = shmux__cost(f->len), n = 0;
+	int err;
+
+	if (w) {
+		n = f->len;
+		if (n > w->size - w->done)
+			n = (uint32_t)(w->size - w->done);
+		shmux__link_copy(s->link, f, 0, w->buf + w->done, n);
+		w->done += n;
+		w->message_done = true;
+	}
+	if (w && n == f->len) {
+		return_chunk(s, f);
+		shmux__credit_consumed(st, cost);
+	} else {
+		err = shmux__rx_add(st, f, n, cost);
+		if (err)
+			return err;
+	}
+	if (st->state & STREAM_MESSAGES) {
+		if (f->flags & SHMUX_FLAG_MORE)
+			st->state |= STREAM_IN_MESSAGE;
+		else
+			st->state &= ~STREAM_IN_MESSAGE;
+	}
+	return 0;
+}
+
+static void end_received(struct shmux_stream *st, uint32_t flags)
+{
+	if (flags & SHMUX_FLAG_FIN) {
+		st->state |= STREAM_FIN_RECEIVED;
+		if (st->state & STREAM_IN_MESSAGE)
+			shmux__rx_abort(st);
+		shmux__credit_close(st);
+		shmux__wake_stream(st, WAIT_READ);
+		shmux__stream_event(st, STREAM_EVENT_READ);
+	}
+	if (flags & SHMUX_FLAG_STOP) {
+		st->state |= STREAM_STOP_RECEIVED;
+		shmux__wake_stream(st, WAIT_WRITE);
+		shmux__stream_event(st, STREAM_EVENT_WRITE);
+	}
+	shmux__stream_settle(st);
+}
+
+static int on_data(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+	uint32_t cost = shmux__cost(f->len);
+	int err = 0;
+
+	if (!st) {
+		return_chunk(s, f);
+		return 0;
+	}
+	if (st->state & STREAM_FIN_RECEIVED)
+		return -EPROTO;
+	if (f->flags & SHMUX_FLAG_ABORT) {
+		if (f->len)
+			return -EPROTO;
+		shmux__rx_abort(st);
+		st->state &= ~STREAM_IN_MESSAGE;
+		return 0;
+	}
+	if (cost > st->rx_granted || (f->flags & SHMUX_FLAG_STOP))
+		return -EPROTO;
+	st->rx_granted -= cost;
+	s->counters.bytes_received += f->len;
+
+	if (st->state & STREAM_STOP_SENT) {
+		return_chunk(s, f);
+		shmux__credit_consumed(st, cost);
+	} else {
+		st->state &= ~STREAM_HUNGRY;
+		err = deliver(s, st, f);
+		if (err)
+			return err;
+		shmux__wake_stream(st, WAIT_READ);
+		shmux__stream_event(st, STREAM_EVENT_READ);
+	}
+	if (f->flags & SHMUX_FLAG_FIN)
+		end_received(st, SHMUX_FLAG_FIN);
+	return 0;
+}
+
+static int on_open(struct shmux_session *s, const struct shmux__frame *f)
+{
+	uint32_t role = f->id >> SHMUX_ID_ROLE_SHIFT;
+	struct shmux_stream *st;
+	int err;
+
+	if (role == s->link->role ||
+	    !(f->id >> SHMUX_ID_GEN_SHIFT & SHMUX_ID_GEN_MASK) ||
+	    (f->value[0] & ~SHMUX_OPEN_MESSAGES))
+		return -EPROTO;
+	if (s->going_away)
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_GOING_AWAY);
+	if (s->refuses)
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_REFUSED);
+	if (s->accept_depth >= s->options.backlog)
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_BACKLOG);
+	if (s->nr_streams >= s->options.streams_max)
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_LIMIT);
+
+	st = shmux__stream_new(s);
+	if (!st)
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_LIMIT);
+	err = shmux__table_enter(&s->tables[role], st, f->id);
+	if (!err) {
+		err = shmux__credit_open(st);
+		if (err)
+			shmux__table_forget(&s->tables[role], f->id);
+	}
+	if (err) {
+		shmux_slab_put(&s->streams, st);
+		/* An index in use: opened twice. */
+		if (err == -EEXIST)
+			return -EPROTO;
+		return shmux__control_refuse(s, f->id, SHMUX_CODE_LIMIT);
+	}
+	st->id = f->id;
+	if (f->value[0] & SHMUX_OPEN_MESSAGES)
+		st->state |= STREAM_MESSAGES;
+	s->nr_streams++;
+	s->counters.streams_opened++;
+	st->state |= STREAM_ON_QUEUE;
+	shmux__fifo_push_queue(&s->accept_queue, st);
+	s->accept_depth++;
+	shmux__wake_session(s, WAIT_SESSION);
+	if (s->events_on && !s->accept_event) {
+		s->accept_event = true;
+		shmux__events_tell(s);
+	}
+	if (s->notify)
+		s->notify(s->notify_arg);
+	return 0;
+}
+
+static int on_credit(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+
+	if (!st)
+		return 0;
+	if (f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
+		return -EPROTO;
+	st->tx_credit += f->value[0];
+	st->state &= ~STREAM_BLOCKED_SENT;
+	shmux__wake_stream(st, WAIT_WRITE);
+	if (st->state & STREAM_WANTS_WRITE)
+		shmux__stream_event(st, STREAM_EVENT_WRITE);
+	return 0;
+}
+
+static int on_end(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+
+	if (!(f->flags & (SHMUX_FLAG_FIN | SHMUX_FLAG_STOP)) ||
+	    (f->flags & ~(SHMUX_FLAG_FIN | SHMUX_FLAG_STOP)))
+		return -EPROTO;
+	if (!st)
+		return 0;
+	if (((f->flags & SHMUX_FLAG_FIN) &&
+	     (st->state & STREAM_FIN_RECEIVED)) ||
+	    ((f->flags & SHMUX_FLAG_STOP) &&
+	     (st->state & STREAM_STOP_RECEIVED)))
+		return -EPROTO;
+	end_received(st, f->flags);
+	return 0;
+}
+
+static int on_reset(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+
+	if (!st)
+		return 0;
+	st->state |= STREAM_RESET;
+	st->code = f->value[0];
+	shmux__rx_clear(st);
+	shmux__stream_detach(st);
+	shmux__wake_stream(st, WAIT_READ | WAIT_WRITE);
+	shmux__stream_event(st, STREAM_EVENT_READ | STREAM_EVENT_WRITE);
+	return 0;
+}
+
+static int on_blocked(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+
+	if (st)
+		shmux__credit_wanted(st, f->value[0]);
+	return 0;
+}
+
+static int on_pong(struct shmux_session *s, const struct shmux__frame *f)
+{
+	uint64_t token = (uint64_t)f->value[1] << 32 | f->value[0];
+
+	if (token > s->ping_sent)
+		return -EPROTO;
+	if (token > s->ping_answered)
+		s->ping_answered = token;
+	shmux__wake_session(s, WAIT_SESSION);
+	return 0;
+}
+
+static int handle(struct shmux_session *s, const struct shmux__frame *f)
+{
+	s->counters.frames_received++;
+	switch (f->type) {
+	case SHMUX_FRAME_DATA:
+		return on_data(s, f);
+	case SHMUX_FRAME_OPEN:
+		return on_open(s, f);
+	case SHMUX_FRAME_CREDIT:
+		return on_credit(s, f);
+	case SHMUX_FRAME_END:
+		return on_end(s, f);
+	case SHMUX_FRAME_RESET:
+		return on_reset(s, f);
+	case SHMUX_FRAME_BLOCKED:
+		return on_blocked(s, f);
+	case SHMUX_FRAME_GOAWAY:
+		s->peer_going_away = true;
+		shmux__wake_session(s, WAIT_SESSION);
+		if (s->notify)
+			s->notify(s->notify_arg);
+		return 0;
+	case SHMUX_FRAME_PING:
+		s->pong[0] = f->value[0];
+		s->pong[1] = f->value[1];
+		s->owes |= OWES_PONG;
+		return 0;
+	case SHMUX_FRAME_PONG:
+		return on_pong(s, f);
+	default:
+		return -EPROTO;
+	}
+}
+
+void shmux__pump(struct shmux_session *s, int max)
+{
+	struct shmux__frame f;
+	int err = 1;
+
+	while (max-- && (err = shmux__link_receive(s->link, &f)) > 0) {
+		err = handle(s, &f);
+		if (err)
+			break;
+	}
+	if (__builtin_expect(err < 0, 0)) {
+		shmux__session_die(s, err);
+		return;
+	}
+	if (s->control.first || s->owes)
+		shmux__control_flush(s);
+}

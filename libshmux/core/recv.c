@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * recv.c - reading from a stream: by copy, in place, and looking ahead
+ */
+#include <string.h>
+
+#include "core/core.h"
+#include "core/rx.h"
+#include "core/wait.h"
+
+/* Is there anything to be read: a byte, or a whole message? */
+static bool readable(const struct shmux_stream *st)
+{
+	return st->state & STREAM_MESSAGES ? st->rx_messages != 0 :
+					     st->rx_first != NULL;
+}
+
+#define AT_END (-ENODATA)
+
+/* Why nothing will come any more, AT_END among it; 0: something may. */
+static int recv_error(const struct shmux_stream *st)
+{
+	if (st->state & STREAM_RESET)
+		return -ECONNRESET;
+	if (st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT))
+		return AT_END;
+	return st->s->error;
+}
+
+/* The end is 0 on a byte stream. */
+static ssize_t end_of(const struct shmux_stream *st, int err)
+{
+	return err == AT_END && !(st->state & STREAM_MESSAGES) ? 0 : err;
+}
+
+static uint64_t recv_deadline(const struct shmux_stream *st)
+{
+	return st->extra ? st->extra->deadline[0] : SHMUX_NEVER;
+}
+
+/* Nothing is there: wait. Return: 0 to look again, or what ends the call. */
+static int recv_wait(struct shmux_stream *st, struct shmux__waiter *w,
+		     unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	int err = recv_error(st);
+
+	if (err)
+		return err;
+	if (flags & SHMUX_NOWAIT) {
+		shmux__session_check(s);
+		if (readable(st))
+			return 0;
+		err = recv_error(st);
+		return err ? err : -EAGAIN;
+	}
+	return shmux__wait(w, recv_deadline(st), false);
+}
+
+/* Read into one buffer of a byte stream. */
+static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
+			  unsigned int flags)
+{
+	struct shmux__waiter w;
+	size_t want = flags & SHMUX_WAITALL ? size : 1;
+	int err = 0;
+
+	if (st->rx_first && (!(flags & SHMUX_WAITALL) ||
+			     st->rx_queued >= size))
+		return (ssize_t)shmux__rx_copy(st, buf, size);
+
+	shmux__waiter_init(&w, st->s, st, WAIT_READ);
+	w.buf = buf;
+	w.size = size;
+	for (;;) {
+		if (st->rx_first)
+			w.done += shmux__rx_copy(st, buf + w.done,
+						 size - w.done);
+		if (w.done >= want || err)
+			break;
+		err = recv_wait(st, &w, flags);
+	}
+	shmux__wait_end(&w);
+	return w.done ? (ssize_t)w.done : end_of(st, err);
+}
+
+static size_t iov_size(const struct iovec *iov, int nr)
+{
+	size_t size = 0;
+	int i;
+
+	for (i = 0; i < nr; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+/* Copy @len bytes, or the message of that length, out to several buffers. */
+static void scatter(struct shmux_stream *st, const struct iovec *iov,
+		    size_t len)
+{
+	char *at;
+	size_t n;
+
+	if (!len)
+		shmux__rx_copy(st, NULL, 0);
+	for (; len; iov++) {
+		at = iov->iov_base;
+		n = iov->iov_len < len ? iov->iov_len : len;
+		len -= n;
+		while (n) {
+			size_t part = shmux__rx_copy(st, at, n);
+
+			at += part;
+			n -= part;
+		}
+	}
+}
+
+/* Read a message, or bytes into several buffers. */
+static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
+			     int nr, unsigned int flags)
+{
+	bool messages = st->state & STREAM_MESSAGES;
+	size_t size = iov_size(iov, nr), len, want;
+	struct shmux__waiter w;
+	ssize_t n;
+	int err = 0;
+
+	want = flags & SHMUX_WAITALL ? size : 1;
+	shmux__waiter_init(&w, st->s, st, WAIT_READ);
+	if (messages && nr == 1) {
+		w.buf = iov->iov_base;
+		w.size = size;
+	}
+	for (;;) {
+		if (w.message_done) {
+			n = (ssize_t)w.done;
+			break;
+		}
+		if (messages ? st->rx_messages != 0 :
+			       st->rx_queued >= want ||
+				       (st->rx_first && (err || recv_error(st)))) {
+			len = messages ? shmux__rx_message_len(st) :
+					 st->rx_queued;
+			if (len > size && messages) {
+				n = -EMSGSIZE;
+				break;
+			}
+			if (len > size)
+				len = size;
+			scatter(st, iov, len);
+			n = (ssize_t)len;
+			break;
+		}
+		if (err) {
+			n = end_of(st, err);
+			break;
+		}
+		err = recv_wait(st, &w, flags);
+	}
+	shmux__wait_end(&w);
+	return n;
+}
+
+ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
+			  int nr, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	ssize_t n;
+	int err;
+
+	if (nr < 0 || (flags & ~(SHMUX_NOWAIT | SHMUX_WAITALL)))
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	if (!readable(st) || (flags & SHMUX_NOWAIT))
+		shmux__drain(s);
+	if (st->state & STREAM_MESSAGES)
+		n = recv_gathered(st, iov, nr, flags);
+	else if (!iov_size(iov, nr))
+		n = 0;
+	else if (nr == 1)
+		n = recv_bytes(st, iov->iov_base, iov->iov_len, flags);
+	else
+		n = recv_gathered(st, iov, nr, flags);
+	shmux__leave(s);
+	return n;
+}
+
+ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+
+	return shmux_stream_recv(st, &iov, 1, 0);
+}
+
+ssize_t shmux_stream_readv(struct shmux_stream *st, const struct iovec *iov,
+			   int nr)
+{
+	return shmux_stream_recv(st, iov, nr, 0);
+}
+
+ssize_t shmux_stream_try_read(struct shmux_stream *st, void *buf, size_t size)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+
+	return shmux_stream_recv(st, &iov, 1, SHMUX_NOWAIT);
+}
+
+ssize_t shmux_stream_try_readv(struct shmux_stream *st,
+			       const struct iovec *iov, int nr)
+{
+	return shmux_stream_recv(st, iov, nr, SHMUX_NOWAIT);
+}
+
+ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
+{
+	struct shmux_session *s = st->s;
+	bool messages = st->state & STREAM_MESSAGES;
+	const struct shmux__rx *node;
+	struct shmux__waiter w;
+	size_t len = 0;
+	int err, gathered;
+
+	if (!n || (n > shmux_stream_peek_max(st) && !messages))
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	if (messages ? !readable(st) : st->rx_queued < n)
+		shmux__drain(s);
+	shmux__waiter_init(&w, s, st, WAIT_READ);
+	for (;;) {
+		if (messages ? readable(st) : st->rx_queued >= n)
+			break;
+		if (err)
+			break;
+		/* What is queued already may be shown together first. */
+		if (!messages && st->rx_queued &&
+		    shmux__rx_gather(st, st->rx_queued)) {
+			err = -ENOMEM;
+			break;
+		}
+		err = recv_wait(st, &w, 0);
+	}
+	shmux__wait_end(&w);
+	if (messages && readable(st)) {
+		err = 0;
+		len = shmux__rx_message_len(st);
+	} else if (!messages && (st->rx_queued >= n || err == AT_END)) {
+		err = 0;
+		len = st->rx_queued < n ? st->rx_queued : n;
+	}
+	if (!err) {
+		gathered = shmux__rx_gather(st, len);
+		node = st->rx_first;
+		*data = node ? node->data + node->pos : "";
+		if (gathered)
+			err = gathered;
+		else if (!messages && node)
+			len = node->len - node->pos;
+	}
+	shmux__leave(s);
+	return err ? err : (ssize_t)len;
+}
+
+ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
+{
+	struct shmux_session *s = st->s;
+	bool messages = st->state & STREAM_MESSAGES;
+	struct shmux__waiter w;
+	size_t done = 0, len;
+	char waste[512];
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__drain(s);
+	shmux__waiter_init(&w, s, st, WAIT_READ);
+	while (done < n || messages) {
+		if (messages && readable(st)) {
+			n = shmux__rx_message_len(st);
+			do {
+				len = shmux__rx_copy(st, waste, sizeof(waste));
+				done += len;
+			} while (done < n);
+			break;
+		}
+		if (!messages && st->rx_first) {
+			len = n - done < sizeof(waste) ? n - done :
+							 sizeof(waste);
+			done += shmux__rx_copy(st, waste, len);
+			continue;
+		}
+		if (err)
+			break;
+		err = recv_wait(st, &w, 0);
+	}
+	shmux__wait_end(&w);
+	shmux__leave(s);
+	return done || !err ? (ssize_t)done : end_of(st, err);
+}
+
+/* A view's private word. */
+#define VIEW_NODE 0
+
+ssize_t shmux_stream_take(struct shmux_stream *st, struct shmux_view *view,
+			  unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__waiter w;
+	struct shmux__rx *node;
+	ssize_t n;
+	int err;
+
+	if (flags & ~SHMUX_NOWAIT)
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	if (!readable(st))
+		shmux__drain(s);
+	shmux__waiter_init(&w, s, st, WAIT_READ);
+	while (!readable(st) && !err)
+		err = recv_wait(st, &w, flags);
+	shmux__wait_end(&w);
+	if (readable(st)) {
+		node = shmux__rx_pop(st);
+		view->data = node->data + node->pos;
+		view->len = node->len - node->pos;
+		view->more = node->more;
+		view->private_[VIEW_NODE] = (uintptr_t)node;
+		n = (ssize_t)view->len;
+	} else {
+		view->data = NULL;
+		view->len = 0;
+		view->private_[VIEW_NODE] = 0;
+		n = end_of(st, err);
+	}
+	shmux__leave(s);
+	return n;
+}
+
+void shmux_stream_release(struct shmux_stream *st, struct shmux_view *view)
+{
+	struct shmux_session *s = st->s;
+
+	if (!view->private_[VIEW_NODE] || shmux__enter(s))
+		return;
+	shmux__rx_free(st, (struct shmux__rx *)view->private_[VIEW_NODE]);
+	view->private_[VIEW_NODE] = 0;
+	view->data = NULL;
+	view->len = 0;
+	shmux__leave(s);
+}
+
+ssize_t shmux_stream_next_len(struct shmux_stream *st)
+{
+	struct shmux_session *s = st->s;
+	ssize_t n = shmux__enter(s);
+	int err;
+
+	if (n)
+		return n;
+	shmux__drain(s);
+	if (readable(st)) {
+		n = (ssize_t)(st->state & STREAM_MESSAGES ?
+				      shmux__rx_message_len(st) :
+				      st->rx_queued);
+	} else {
+		err = recv_error(st);
+		n = err ? end_of(st, err) :
+			  st->state & STREAM_MESSAGES ? -EAGAIN : 0;
+	}
+	shmux__leave(s);
+	return n;
+}

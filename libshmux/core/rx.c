@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * rx.c - see rx.h
+ *
+ * Owns the nodes and which chunks of the peer's are held. Credit is given back
+ * through credit.c as nodes go.
+ */
+#include "core/rx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/credit.h"
+
+#define BUFFER_MIN 256u
+#define BUFFER_MAX 16384u	/* and the size of the spare one */
+#define SPARE_MAX 64u
+
+static struct shmux__rx *chunk_node(struct shmux_session *s)
+{
+	struct shmux__rx *node = s->spare_chunk_nodes;
+
+	if (node) {
+		s->spare_chunk_nodes = node->next;
+		s->nr_spare--;
+	} else {
+		node = malloc(sizeof(*node));
+	}
+	if (node)
+		node->size = 0;
+	return node;
+}
+
+static struct shmux__rx *buffer_node(struct shmux_session *s, uint32_t size)
+{
+	struct shmux__rx *node = s->spare_buffer;
+
+	if (size > BUFFER_MIN && size <= BUFFER_MAX && node) {
+		s->spare_buffer = NULL;
+		size = node->size;
+	} else {
+		node = malloc(sizeof(*node) + size);
+	}
+	if (node) {
+		node->size = size;
+		node->data = node->buf;
+	}
+	return node;
+}
+
+static void queued(struct shmux_stream *st, int64_t n)
+{
+	st->rx_queued += (uint32_t)n;
+	st->s->rx_queued += (uint64_t)n;
+}
+
+static void append(struct shmux_stream *st, struct shmux__rx *node)
+{
+	node->next = NULL;
+	if (st->rx_last)
+		st->rx_last->next = node;
+	else
+		st->rx_first = node;
+	st->rx_last = node;
+	queued(st, (int64_t)node->len - node->pos);
+	if (!node->more)
+		st->rx_messages++;
+}
+
+/* Copy the rest of a frame behind what the last node holds, if it has room. */
+static bool extend(struct shmux_stream *st, const struct shmux__frame *f,
+		   uint32_t pos, uint32_t cost)
+{
+	struct shmux__rx *node = st->rx_last;
+	uint32_t n = f->len - pos;
+
+	if ((st->state & STREAM_MESSAGES) || !node ||
+	    node->size - node->len < n || !node->size)
+		return false;
+	shmux__link_copy(st->s->link, f, pos, node->buf + node->len, n);
+	node->len += n;
+	node->cost += n;
+	queued(st, n);
+	/* Together they take less than the least that a record costs. */
+	shmux__credit_consumed(st, cost - n);
+	return true;
+}
+
+/* How large a buffer for @n bytes, when @queued wait already. */
+static uint32_t buffer_size(const struct shmux_stream *st, uint32_t n)
+{
+	if (st->state & STREAM_MESSAGES)
+		return n;
+	if (st->rx_queued + n > BUFFER_MIN)
+		return n > BUFFER_MAX ? n : BUFFER_MAX;
+	return BUFFER_MIN;
+}
+
+int shmux__rx_add(struct shmux_stream *st, const struct shmux__frame *f,
+		  uint32_t pos, uint32_t cost)
+{
+	struct shmux_session *s = st->s;
+	uint32_t n = f->len - pos;
+	struct shmux__rx *node;
+	bool keep;
+
+	/*
+	 * Keep the chunk unless the peer would run short of arena, or the
+	 * payload is smaller than what holding it costs.
+	 */
+	keep = f->data && n > SHMUX_SLOT_NEXT_BODY * 16 &&
+	       s->held + f->len <= s->link->peer_arena_size / 2;
+	if (keep) {
+		node = chunk_node(s);
+		if (!node)
+			return -ENOMEM;
+		node->data = f->data;
+		node->handle = f->handle;
+		node->len = f->len;
+		node->pos = pos;
+		s->held += f->len;
+	} else {
+		if (extend(st, f, pos, cost))
+			goto out_return;
+		node = buffer_node(s, buffer_size(st, n));
+		if (!node)
+			return -ENOMEM;
+		shmux__link_copy(s->link, f, pos, node->buf, n);
+		node->len = n;
+		node->pos = 0;
+	}
+	node->cost = cost;
+	node->more = (f->flags & SHMUX_FLAG_MORE) &&
+		     (st->state & STREAM_MESSAGES);
+	append(st, node);
+	if (keep)
+		return 0;
+out_return:
+	if (f->data)
+		s->link->ops->chunk_return(s->link, f->handle);
+	return 0;
+}
+
+struct shmux__rx *shmux__rx_pop(struct shmux_stream *st)
+{
+	struct shmux__rx *node = st->rx_first;
+
+	st->rx_first = node->next;
+	if (!st->rx_first)
+		st->rx_last = NULL;
+	queued(st, -((int64_t)node->len - node->pos));
+	if (!node->more)
+		st->rx_messages--;
+	return node;
+}
+
+/* Give back chunk and memory, not credit. */
+static void drop(struct shmux_session *s, struct shmux__rx *node)
+{
+	if (!node->size) {
+		s->held -= node->len;
+		if (!s->error)
+			s->link->ops->chunk_return(s->link, node->handle);
+		if (s->nr_spare < SPARE_MAX) {
+			node->next = s->spare_chunk_nodes;
+			s->spare_chunk_nodes = node;
+			s->nr_spare++;
+			return;
+		}
+	} else if (node->size == BUFFER_MAX && !s->spare_buffer) {
+		s->spare_buffer = node;
+		return;
+	}
+	free(node);
+}
+
+void shmux__rx_free(struct shmux_stream *st, struct shmux__rx *node)
+{
+	uint32_t cost = node->cost;
+
+	drop(st->s, node);
+	shmux__credit_consumed(st, cost);
+}
+
+void shmux__rx_abort(struct shmux_stream *st)
+{
+	struct shmux__rx *node, *last = NULL, *next;
+
+	/* The nodes after the last whole message. */
+	for (node = st->rx_first; node; node = node->next)
+		if (!node->more)
+			last = node;
+	node = last ? last->next : st->rx_first;
+	if (last)
+		last->next = NULL;
+	else
+		st->rx_first = NULL;
+	st->rx_last = last;
+	for (; node; node = next) {
+		next = node->next;
+		queued(st, -((int64_t)node->len - node->pos));
+		shmux__rx_free(st, node);
+	}
+}
+
+void shmux__rx_clear(struct shmux_stream *st)
+{
+	while (st->rx_first)
+		shmux__rx_free(st, shmux__rx_pop(st));
+}
+
+size_t shmux__rx_copy(struct shmux_stream *st, char *buf, size_t size)
+{
+	struct shmux__rx *node;
+	size_t done = 0, n;
+	bool more;
+
+	while ((node = st->rx_first)) {
+		n = node->len - node->pos;
+		if (n > size - done)
+			n = size - done;
+		if (n <= 64)
+			shmux_copy_small(buf + done, node->data + node->pos, n);
+		else
+			memcpy(buf + done, node->data + node->pos, n);
+		done += n;
+		node->pos += (uint32_t)n;
+		queued(st, -(int64_t)n);
+		if (node->pos < node->len)
+			break;
+		more = node->more;
+		shmux__rx_free(st, shmux__rx_pop(st));
+		if ((st->state & STREAM_MESSAGES) && !more)
+			break;
+		if (!(st->state & STREAM_MESSAGES) && done == size)
+			break;
+	}
+	return done;
+}
+
+size_t shmux__rx_message_len(const struct shmux_stream *st)
+{
+	const struct shmux__rx *node;
+	size_t len = 0;
+
+	for (node = st->rx_first; node; node = node->next) {
+		len += node->len - node->pos;
+		if (!node->more)
+			break;
+	}
+	return len;
+}
+
+int shmux__rx_gather(struct shmux_stream *st, size_t n)
+{
+	struct shmux__rx *first = st->rx_first, *node, *whole;
+	uint32_t part;
+
+	if (!first || first->len - first->pos >= n)
+		return 0;
+	whole = buffer_node(st->s, (uint32_t)(n < BUFFER_MAX ? BUFFER_MAX : n));
+	if (!whole)
+		return -ENOMEM;
+	whole->len = whole->pos = whole->cost = 0;
+	while (whole->len < n && (node = st->rx_first)) {
+		part = node->len - node->pos;
+		if (part > n - whole->len)
+			part = (uint32_t)n - whole->len;
+		memcpy(whole->buf + whole->len, node->data + node->pos, part);
+		whole->len += part;
+		node->pos += part;
+		queued(st, -(int64_t)part);
+		if (node->pos < node->len)
+			break;
+		whole->more = node->more;
+		shmux__rx_pop(st);
+		if (node->cost > part) {
+			whole->cost += part;
+			node->cost -= part;
+		} else {
+			whole->cost += node->cost;
+			node->cost = 0;
+		}
+		shmux__rx_free(st, node);
+	}
+	if (!(st->state & STREAM_MESSAGES))
+		whole->more = false;
+	whole->next = st->rx_first;
+	st->rx_first = whole;
+	if (!st->rx_last)
+		st->rx_last = whole;
+	queued(st, whole->len);
+	if (!whole->more)
+		st->rx_messages++;
+	return 0;
+}
+
+void shmux__rx_exit(struct shmux_session *s)
+{
+	struct shmux__rx *node;
+
+	while ((node = s->spare_chunk_nodes)) {
+		s->spare_chunk_nodes = node->next;
+		free(node);
+	}
+	free(s->spare_buffer);
+	s->spare_buffer = NULL;
+}

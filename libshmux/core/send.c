@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * send.c - writing to a stream: by copy, and in place
+ *
+ * Owns the sender's half of flow control: a record goes out when there is
+ * credit for it and room in the link, else the caller waits, has -EAGAIN, or
+ * times out, knowing how much was taken.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "core/core.h"
+#include "core/wait.h"
+
+/*
+ * Large writes go in chunks of this many bytes: the peer copies the first out
+ * while the next is copied in, and few enough bytes are under way to stay in
+ * the cache (measured).
+ */
+#define FRAGMENT 16384u
+
+/* Where a call reads from: a list of buffers and how far it is. */
+struct source {
+	const struct iovec *iov;
+	int nr;
+	size_t pos;		/* in the first of @iov */
+	size_t left;		/* in all */
+};
+
+static int source_init(struct source *src, const struct iovec *iov, int nr)
+{
+	int i;
+
+	src->iov = iov;
+	src->nr = nr;
+	src->pos = 0;
+	src->left = 0;
+	if (nr < 0)
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		if (iov[i].iov_len > (size_t)SSIZE_MAX - src->left)
+			return -EINVAL;
+		src->left += iov[i].iov_len;
+	}
+	return 0;
+}
+
+/* The next contiguous bytes. */
+static const char *source_at(struct source *src, size_t *len)
+{
+	while (src->nr && src->pos == src->iov->iov_len) {
+		src->iov++;
+		src->nr--;
+		src->pos = 0;
+	}
+	if (!src->nr) {
+		*len = 0;
+		return NULL;
+	}
+	*len = src->iov->iov_len - src->pos;
+	return (const char *)src->iov->iov_base + src->pos;
+}
+
+static void source_skip(struct source *src, size_t n)
+{
+	src->pos += n;
+	src->left -= n;
+}
+
+static void source_copy(struct source *src, char *dst, size_t n)
+{
+	const char *at;
+	size_t len;
+
+	while (n) {
+		at = source_at(src, &len);
+		if (len > n)
+			len = n;
+		memcpy(dst, at, len);
+		source_skip(src, len);
+		dst += len;
+		n -= len;
+	}
+}
+
+/* May this stream be written to? */
+static int send_error(const struct shmux_stream *st)
+{
+	if (__builtin_expect(!(st->state & (STREAM_RESET | STREAM_FIN_SENT |
+					    STREAM_STOP_RECEIVED)) &&
+			     !st->s->error, 1))
+		return 0;
+	if (st->state & STREAM_RESET)
+		return -ECONNRESET;
+	if (st->state & (STREAM_FIN_SENT | STREAM_STOP_RECEIVED))
+		return -EPIPE;
+	return st->s->error;
+}
+
+static uint64_t send_deadline(const struct shmux_stream *st)
+{
+	return st->extra ? st->extra->deadline[1] : SHMUX_NEVER;
+}
+
+/* Tell the peer, once, that we have no credit for @want bytes. */
+static void say_blocked(struct shmux_stream *st, size_t want)
+{
+	struct shmux_body_u32 body = {
+		.value = want < SHMUX_WINDOW_MAX ? (uint32_t)want :
+						   SHMUX_WINDOW_MAX,
+	};
+
+	if (st->state & STREAM_BLOCKED_SENT)
+		return;
+	if (!shmux__link_send(st->s->link, SHMUX_FRAME_BLOCKED, 0, st->id,
+			      &body, sizeof(body)))
+		st->state |= STREAM_BLOCKED_SENT;
+}
+
+/* What a try ran into. */
+#define NO_CREDIT	(-ENOBUFS)
+#define NO_ROOM		(-EAGAIN)
+
+/*
+ * A try has met @err. Wait until there may be more. Return: 0 to try again, or
+ * the error that ends the call.
+ */
+static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
+		     size_t want, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+
+	if (err == NO_CREDIT) {
+		s->counters.credit_stalls++;
+		say_blocked(st, want);
+	} else if (err == NO_ROOM) {
+		s->counters.room_stalls++;
+	} else {
+		if (err == -EPROTO)
+			shmux__session_die(s, err);
+		return err;
+	}
+	if (flags & SHMUX_NOWAIT) {
+		shmux__session_check(s);
+		if (s->error)
+			return s->error;
+		st->state |= STREAM_WANTS_WRITE;
+		if (err == NO_ROOM)
+			s->wants_room = true;
+		return -EAGAIN;
+	}
+	err = shmux__wait(w, send_deadline(st), err == NO_ROOM);
+	if (err && send_error(st))
+		return send_error(st);
+	return err;
+}
+
+/* Account for a record of payload that had @had bytes and now has @now. */
+static void spent(struct shmux_stream *st, uint32_t had, uint32_t now)
+{
+	st->tx_credit -= shmux__cost(now) - (had ? shmux__cost(had) : 0);
+	st->s->counters.bytes_sent += now - had;
+}
+
+/* Send some bytes of a byte stream. Return: how many, NO_CREDIT, NO_ROOM. */
+static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
+			 bool last, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__link *l = s->link;
+	uint32_t fin = last && (flags & SHMUX_FIN) ? SHMUX_FLAG_FIN : 0;
+	uint32_t n, credit = st->tx_credit;
+	struct shmux__chunk c;
+	int had, err;
+
+	if (credit < SHMUX_CREDIT_MIN)
+		return NO_CREDIT;
+	n = len < credit ? (uint32_t)len : credit;
+	if (n < len)
+		fin = 0;
+	if (n <= l->inline_max || !l->chunk_max) {
+		if (n > l->inline_max) {
+			n = l->inline_max;
+			fin = 0;
+		}
+		if ((s->corked || (flags & SHMUX_MORE) || !last) && !fin) {
+			had = l->ops->append(l, st->id, buf, n);
+			if (had >= 0) {
+				spent(st, (uint32_t)had, (uint32_t)had + n);
+				return n;
+			}
+		}
+		err = shmux__link_send(l, SHMUX_FRAME_DATA, fin, st->id, buf,
+				       n);
+		if (err)
+			return err;
+	} else {
+		if (n > FRAGMENT) {
+			n = FRAGMENT;
+			fin = 0;
+		}
+		err = l->ops->chunk_get(l, n, &c);
+		if (err)
+			return err;
+		memcpy(c.data, buf, n);
+		l->ops->chunk_send(l, fin, st->id, &c, n);
+	}
+	spent(st, 0, n);
+	s->counters.frames_sent++;
+	if (fin)
+		st->state |= STREAM_FIN_SENT;
+	return n;
+}
+
+static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
+			  unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__waiter w;
+	size_t done = 0, len;
+	const char *at;
+	ssize_t n;
+	int err;
+
+	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	for (;;) {
+		err = send_error(st);
+		if (err)
+			break;
+		if (!src->left) {
+			/* No payload to carry it. */
+			if ((flags & SHMUX_FIN) &&
+			    !(st->state & STREAM_FIN_SENT)) {
+				st->state |= STREAM_FIN_SENT | STREAM_OWES_FIN;
+				shmux__stream_control(st);
+			}
+			break;
+		}
+		at = source_at(src, &len);
+		n = put_bytes(st, at, len, len == src->left, flags);
+		if (n > 0) {
+			source_skip(src, (size_t)n);
+			done += (size_t)n;
+			if (!src->left)
+				break;
+			if (!s->corked && (size_t)n == FRAGMENT)
+				shmux__publish(s);
+			continue;
+		}
+		err = send_wait(st, &w, (int)n, src->left, flags);
+		if (err)
+			break;
+	}
+	if (st->state & STREAM_FIN_SENT)
+		shmux__stream_settle(st);
+	shmux__wait_end(&w);
+	return done ? (ssize_t)done : err;
+}
+
+/* Bytes of credit that a message of @len takes, in parts of @part. */
+static uint64_t message_cost(size_t len, uint32_t part)
+{
+	size_t rest = len % part;
+
+	if (len <= part)
+		return shmux__cost((uint32_t)len);
+	return (uint64_t)(len - rest) + (rest ? shmux__cost((uint32_t)rest) : 0);
+}
+
+/* Send a message that is small enough for the ring. Return: 0 or NO_ROOM. */
+static int put_small(struct shmux_stream *st, const struct source *src,
+		     uint32_t fin)
+{
+	struct source from = *src;
+	char buf[4096];
+	size_t len = from.left, at_len;
+	const char *at = source_at(&from, &at_len);
+
+	if (at_len < len) {
+		source_copy(&from, buf, len);
+		at = buf;
+	}
+	return shmux__link_send(st->s->link, SHMUX_FRAME_DATA, fin, st->id, at,
+				(uint32_t)len);
+}
+
+/* Send the next part of a message. Return: its length or NO_ROOM. */
+static ssize_t put_part(struct shmux_stream *st, struct source *src,
+			uint32_t part, uint32_t fin)
+{
+	struct shmux__link *l = st->s->link;
+	uint32_t n = src->left < part ? (uint32_t)src->left : part;
+	struct shmux__chunk c;
+	char buf[4096];
+	int err;
+
+	if (!l->chunk_max) {
+		struct source from = *src;
+
+		source_copy(&from, buf, n);
+		err = shmux__link_send(l, SHMUX_FRAME_DATA,
+				       n < src->left ? SHMUX_FLAG_MORE : fin,
+				       st->id, buf, n);
+		if (err)
+			return err;
+		*src = from;
+		return n;
+	}
+	err = l->ops->chunk_get(l, n, &c);
+	if (err)
+		return err;
+	source_copy(src, c.data, n);
+	l->ops->chunk_send(l, src->left ? SHMUX_FLAG_MORE : fin, st->id, &c, n);
+	return n;
+}
+
+static ssize_t send_message(struct shmux_stream *st, struct source *src,
+			    unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__link *l = s->link;
+	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0, part;
+	size_t len = src->left;
+	struct shmux__waiter w;
+	bool begun = false;
+	uint64_t cost;
+	ssize_t n;
+	int err;
+
+	if (len > l->peer_message_max)
+		return -EMSGSIZE;
+	part = l->chunk_max ? l->chunk_max : l->inline_max;
+	/* One that needs the peer's help amid its parts cannot go unwaited. */
+	if ((flags & SHMUX_NOWAIT) && l->chunk_max && len > part)
+		return -EMSGSIZE;
+	cost = message_cost(len, part);
+
+	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	for (;;) {
+		err = send_error(st);
+		if (err)
+			break;
+		if (!begun && (st->state & STREAM_TX_BUSY))
+			n = NO_ROOM;
+		else if (!begun && st->tx_credit < cost)
+			n = NO_CREDIT;
+		else if (len <= l->inline_max)
+			n = put_small(st, src, fin);
+		else
+			n = put_part(st, src, part, fin);
+		if (n >= 0) {
+			if (!begun) {
+				st->tx_credit -= (uint32_t)cost;
+				st->state |= STREAM_TX_BUSY;
+				begun = true;
+			}
+			s->counters.frames_sent++;
+			if (len <= l->inline_max || !src->left)
+				break;
+			if (!s->corked)
+				shmux__publish(s);
+			continue;
+		}
+		err = send_wait(st, &w, (int)n, (size_t)cost, flags);
+		if (err)
+			break;
+	}
+	if (begun) {
+		st->state &= ~STREAM_TX_BUSY;
+		if (err && !(st->state & STREAM_DETACHED)) {
+			st->state |= STREAM_OWES_ABORT;
+			shmux__stream_control(st);
+		}
+		shmux__wake_stream(st, WAIT_WRITE);
+	}
+	if (!err) {
+		s->counters.bytes_sent += len;
+		if (fin) {
+			st->state |= STREAM_FIN_SENT;
+			shmux__stream_settle(st);
+		}
+	}
+	shmux__wait_end(&w);
+	return err ? err : (ssize_t)len;
+}
+
+/* End a call that may have been told to hold back. */
+static void leave_more(struct shmux_session *s, bool more)
+{
+	if (more && !s->error)
+		shmux_unlock(&s->lock);
+	else
+		shmux__leave(s);
+}
+
+ssize_t shmux_stream_send(struct shmux_stream *st, const struct iovec *iov,
+			  int nr, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct source src;
+	ssize_t n;
+	int err;
+
+	if (flags & ~(SHMUX_NOWAIT | SHMUX_MORE | SHMUX_FIN))
+		return -EINVAL;
+	err = source_init(&src, iov, nr);
+	if (err)
+		return err;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	shmux__drain(s);
+	if (st->state & STREAM_MESSAGES)
+		n = send_message(st, &src, flags);
+	else
+		n = send_bytes(st, &src, flags);
+	leave_more(s, (flags & SHMUX_MORE) && n >= 0);
+	return n;
+}
+
+ssize_t shmux_stream_write(struct shmux_stream *st, const void *buf, size_t len)
+{
+	struct shmux_session *s = st->s;
+	int err = shmux__enter(s);
+	struct source src;
+	struct iovec iov;
+	ssize_t n;
+
+	if (__builtin_expect(err, 0))
+		return err;
+	shmux__drain(s);
+
+	/* The common case in a straight line: small, with credit and room. */
+	if (len - 1 < SHMUX_CREDIT_MIN && st->tx_credit >= SHMUX_CREDIT_MIN &&
+	    !s->corked &&
+	    !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
+			   STREAM_STOP_RECEIVED)) &&
+	    !s->error &&
+	    !shmux__link_send(s->link, SHMUX_FRAME_DATA, 0, st->id, buf,
+			      (uint32_t)len)) {
+		st->tx_credit -= SHMUX_CREDIT_MIN;
+		s->counters.bytes_sent += len;
+		s->counters.frames_sent++;
+		shmux__leave(s);
+		return (ssize_t)len;
+	}
+	iov = (struct iovec){ .iov_base = (void *)buf, .iov_len = len };
+	n = source_init(&src, &iov, 1);
+	if (!n && (st->state & STREAM_MESSAGES))
+		n = send_message(st, &src, 0);
+	else if (!n)
+		n = send_bytes(st, &src, 0);
+	shmux__leave(s);
+	return n;
+}
+
+ssize_t shmux_stream_writev(struct shmux_stream *st, const struct iovec *iov,
+			    int nr)
+{
+	return shmux_stream_send(st, iov, nr, 0);
+}
+
+ssize_t shmux_stream_try_write(struct shmux_stream *st, const void *buf,
+			       size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+	return shmux_stream_send(st, &iov, 1, SHMUX_NOWAIT);
+}
+
+ssize_t shmux_stream_try_writev(struct shmux_stream *st,
+				const struct iovec *iov, int nr)
+{
+	return shmux_stream_send(st, iov, nr, SHMUX_NOWAIT);
+}
+
+/* A span's private words. */
+#define SPAN_HANDLE	0
+#define SPAN_CREDIT	1	/* taken from the stream */
+#define SPAN_SIZE	2	/* of the chunk */
+
+static struct shmux__chunk span_chunk(const struct shmux_span *span)
+{
+	return (struct shmux__chunk){
+		.data = span->data,
+		.size = (uint32_t)span->private_[SPAN_SIZE],
+		.handle = (uint32_t)span->private_[SPAN_HANDLE],
+	};
+}
+
+int shmux_stream_reserve(struct shmux_stream *st, size_t n,
+			 struct shmux_span *span, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__link *l = s->link;
+	struct shmux__waiter w;
+	struct shmux__chunk c;
+	uint32_t cost;
+	int err;
+
+	if (!n || (flags & ~SHMUX_NOWAIT))
+		return -EINVAL;
+	if (!l->chunk_max)
+		return -EOPNOTSUPP;
+	if (n > shmux_stream_reserve_max(st))
+		return -EMSGSIZE;
+	cost = shmux__cost((uint32_t)n);
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	shmux__drain(s);
+	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	for (;;) {
+		err = send_error(st);
+		if (err)
+			break;
+		if (st->tx_credit < cost)
+			err = NO_CREDIT;
+		else
+			err = l->ops->chunk_get(l, (uint32_t)n, &c);
+		if (!err) {
+			st->tx_credit -= cost;
+			span->data = c.data;
+			span->size = n;
+			span->private_[SPAN_HANDLE] = c.handle;
+			span->private_[SPAN_CREDIT] = cost;
+			span->private_[SPAN_SIZE] = c.size;
+			break;
+		}
+		err = send_wait(st, &w, err, cost, flags);
+		if (err)
+			break;
+	}
+	shmux__wait_end(&w);
+	shmux__leave(s);
+	return err;
+}
+
+/* Under the lock: the span is spent. */
+static void span_return(struct shmux_stream *st, struct shmux_span *span)
+{
+	struct shmux__chunk c = span_chunk(span);
+
+	if (!st->s->error)
+		st->s->link->ops->chunk_put(st->s->link, &c);
+	st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT];
+	shmux__wake_stream(st, WAIT_WRITE);
+}
+
+ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
+			    size_t len, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__link *l = s->link;
+	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0;
+	struct shmux__chunk c;
+	ssize_t n = (ssize_t)len;
+	int err;
+
+	if (!span->data || len > span->size ||
+	    (flags & ~(SHMUX_MORE | SHMUX_FIN)))
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	shmux__drain(s);
+	err = send_error(st);
+	if (err) {
+		span_return(st, span);
+		n = err;
+	} else if (!len && !(st->state & STREAM_MESSAGES)) {
+		span_return(st, span);
+		if (fin) {
+			st->state |= STREAM_FIN_SENT | STREAM_OWES_FIN;
+			shmux__stream_control(st);
+		}
+	} else {
+		c = span_chunk(span);
+		st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT] -
+				 shmux__cost((uint32_t)len);
+		l->ops->chunk_send(l, fin, st->id, &c, (uint32_t)len);
+		s->counters.bytes_sent += len;
+		s->counters.frames_sent++;
+		if (fin) {
+			st->state |= STREAM_FIN_SENT;
+			shmux__stream_settle(st);
+		}
+	}
+	span->data = NULL;
+	span->size = 0;
+	leave_more(s, (flags & SHMUX_MORE) && n >= 0);
+	return n;
+}
+
+void shmux_stream_cancel(struct shmux_stream *st, struct shmux_span *span)
+{
+	struct shmux_session *s = st->s;
+
+	if (!span->data || shmux__enter(s))
+		return;
+	span_return(st, span);
+	span->data = NULL;
+	span->size = 0;
+	shmux__leave(s);
+}

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * session.c - a session's life, and what concerns it as a whole
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/core.h"
+#include "core/credit.h"
+#include "core/options.h"
+#include "core/rx.h"
+#include "core/wait.h"
+
+/* How long an answer of check_alive is believed, ns. */
+#define ALIVE_AGE UINT64_C(30000000)
+
+/* A word that reads 1 here and 0 in a child that we fork. */
+static uint32_t *alive_open(void)
+{
+	uint32_t *word = mmap(NULL, SHMUX_PART_ALIGN, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (word == MAP_FAILED)
+		return NULL;
+	if (madvise(word, SHMUX_PART_ALIGN, MADV_WIPEONFORK)) {
+		munmap(word, SHMUX_PART_ALIGN);
+		return NULL;
+	}
+	*word = 1;
+	return word;
+}
+
+int shmux__session_new(struct shmux__link *link,
+		       const struct shmux_session_options *options,
+		       const char *address, struct shmux_session **session)
+{
+	struct shmux_session *s = calloc(1, sizeof(*s));
+	int saved = errno;
+
+	if (s)
+		s->alive = alive_open();
+	errno = saved;
+	if (!s || !s->alive) {
+		free(s);
+		link->ops->close(link);
+		return -ENOMEM;
+	}
+	s->refs = 1;
+	s->link = link;
+	s->options = *options;
+	s->spin_now = SHMUX_SPIN_FIRST;
+	s->accept_deadline = SHMUX_NEVER;
+	s->epoll_fd = s->event_fd = -1;
+	shmux_list_init(&s->waiters);
+	shmux__table_init(&s->tables[0], 0, options->streams_max);
+	shmux__table_init(&s->tables[1], 1, options->streams_max);
+	shmux_slab_init(&s->streams, sizeof(struct shmux_stream));
+	s->alive_checked = shmux_clock_now();
+	s->id = s->alive_checked ^ (uint64_t)(uintptr_t)s << 16;
+	snprintf(s->address, sizeof(s->address), "%s", address);
+	*session = s;
+	return 0;
+}
+
+static void free_stream(struct shmux_stream *st)
+{
+	shmux__rx_clear(st);
+	free(st->extra);
+}
+
+static void session_free(struct shmux_session *s)
+{
+	struct shmux_stream *st;
+	int saved = errno;
+
+	/* Nothing is sent any more: chunks need not be given back. */
+	if (!s->error)
+		s->error = -ECONNRESET;
+	/* Detached ones that nobody has accepted are in no table. */
+	while ((st = shmux__fifo_pop_queue(&s->accept_queue)))
+		if (st->state & STREAM_DETACHED)
+			free_stream(st);
+	shmux__table_each(&s->tables[0], free_stream);
+	shmux__table_each(&s->tables[1], free_stream);
+	shmux__table_exit(&s->tables[0]);
+	shmux__table_exit(&s->tables[1]);
+	shmux_slab_exit(&s->streams);
+	shmux__rx_exit(s);
+	free(s->refusals);
+	if (s->event_fd >= 0)
+		close(s->event_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	s->link->ops->close(s->link);
+	munmap((void *)s->alive, SHMUX_PART_ALIGN);
+	free(s);
+	errno = saved;
+}
+
+void shmux__session_get(struct shmux_session *s)
+{
+	s->refs++;
+}
+
+void shmux__session_put_unlock(struct shmux_session *s)
+{
+	bool last = --s->refs == 0;
+
+	shmux_unlock(&s->lock);
+	if (last)
+		session_free(s);
+}
+
+void shmux__session_log(struct shmux_session *s, enum shmux_log_level level,
+			const char *format, ...)
+{
+	char sentence[256];
+	va_list args;
+
+	if (!s->options.log)
+		return;
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	s->options.log(s->options.log_arg, level, sentence);
+}
+
+void shmux__session_die(struct shmux_session *s, int error)
+{
+	if (s->error)
+		return;
+	if (error == -EPROTO)
+		shmux__session_log(s, SHMUX_LOG_ERROR,
+				   "session with process %ld: it broke the protocol (EPROTO)",
+				   (long)s->link->peer.pid);
+	else if (error == -ENOMEM)
+		shmux__session_log(s, SHMUX_LOG_ERROR,
+				   "session with process %ld: no memory (ENOMEM)",
+				   (long)s->link->peer.pid);
+	s->error = error;
+	s->link->ops->hang_up(s->link);
+	shmux__wake_session(s, WAIT_READ | WAIT_WRITE | WAIT_SESSION);
+	s->dead_event = true;
+	shmux__events_tell(s);
+	if (s->notify)
+		s->notify(s->notify_arg);
+}
+
+void shmux__session_lost(struct shmux_session *s)
+{
+	/* What it said before its death can still be read. */
+	while (!s->error && shmux__link_ready(s->link, 0))
+		shmux__pump(s, SHMUX_DRAIN_BATCH);
+	if (!s->error)
+		shmux__session_log(s, SHMUX_LOG_INFO,
+				   "session with process %ld: it has gone",
+				   (long)s->link->peer.pid);
+	shmux__session_die(s, -ECONNRESET);
+}
+
+void shmux__session_check(struct shmux_session *s)
+{
+	uint64_t now = shmux_clock_now();
+
+	if (s->error || now - s->alive_checked < ALIVE_AGE)
+		return;
+	s->alive_checked = now;
+	if (s->link->ops->check_alive(s->link))
+		shmux__session_lost(s);
+}
+
+int shmux_session_open(struct shmux_session *s, unsigned int flags,
+		       struct shmux_stream **stream)
+{
+	struct shmux_body_open body = {
+		.flags = flags & SHMUX_STREAM_MESSAGES ? SHMUX_OPEN_MESSAGES :
+							 0,
+	};
+	struct shmux__table *t;
+	struct shmux_stream *st = NULL;
+	struct shmux__waiter w;
+	int err;
+
+	if (flags & ~SHMUX_STREAM_MESSAGES)
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	shmux__drain(s);
+	t = &s->tables[s->link->role];
+	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
+	for (;;) {
+		if (s->error)
+			err = s->error;
+		else if (s->going_away || s->peer_going_away)
+			err = -ESHUTDOWN;
+		else if (s->nr_streams >= s->options.streams_max)
+			err = -ENOSPC;
+		if (err)
+			break;
+		st = shmux__stream_new(s);
+		if (!st) {
+			err = -ENOMEM;
+			break;
+		}
+		err = shmux__credit_open(st);
+		if (err)
+			goto err_free;
+		err = shmux__table_add(t, st, &st->id);
+		if (err)
+			goto err_credit;
+		err = shmux__link_send(s->link, SHMUX_FRAME_OPEN, 0, st->id,
+				       &body, sizeof(body));
+		if (!err)
+			break;
+		shmux__table_release(t, st->id);
+		st->state |= STREAM_DETACHED;
+err_credit:
+		shmux__credit_close(st);
+err_free:
+		shmux_slab_put(&s->streams, st);
+		if (err != -EAGAIN)
+			break;
+		s->counters.room_stalls++;
+		err = shmux__wait(&w, SHMUX_NEVER, true);
+		if (err)
+			break;
+	}
+	if (!err) {
+		if (flags & SHMUX_STREAM_MESSAGES)
+			st->state |= STREAM_MESSAGES;
+		st->state |= STREAM_ACCEPTED;
+		s->nr_streams++;
+		s->counters.streams_opened++;
+		s->counters.frames_sent++;
+		shmux__session_get(s);
+		*stream = st;
+	}
+	shmux__wait_end(&w);
+	shmux__leave(s);
+	return err;
+}
+
+int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)
+{
+	struct shmux_stream *st;
+
+	while ((st = shmux__fifo_pop_queue(&s->accept_queue))) {
+		s->accept_depth--;
+		st->state &= ~STREAM_ON_QUEUE;
+		if (st->state & STREAM_RESET) {
+			/* Opened and taken back: nobody need know. */
+			st->state |= STREAM_CLOSED;
+			shmux__rx_clear(st);
+			shmux__stream_reap(st);
+			continue;
+		}
+		st->state |= STREAM_ACCEPTED;
+		if (st->rx_first || (st->state & STREAM_FIN_RECEIVED))
+			shmux__stream_event(st, STREAM_EVENT_READ);
+		shmux__session_get(s);
+		*stream = st;
+		return 0;
+	}
+	if (s->error)
+		return s->error;
+	if (s->peer_going_away || s->going_away)
+		return -ESHUTDOWN;
+	return -EAGAIN;
+}
+
+int shmux_session_accept(struct shmux_session *s, unsigned int flags,
+			 struct shmux_stream **stream)
+{
+	struct shmux__waiter w;
+	int err, waited = 0;
+
+	if (flags & ~SHMUX_NOWAIT)
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	shmux__drain(s);
+	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
+	for (;;) {
+		err = shmux__session_next(s, stream);
+		if (err != -EAGAIN)
+			break;
+		if (waited) {
+			err = waited;
+			break;
+		}
+		if (flags & SHMUX_NOWAIT) {
+			shmux__session_check(s);
+			err = shmux__session_next(s, stream);
+			break;
+		}
+		waited = shmux__wait(&w, s->accept_deadline, false);
+	}
+	shmux__wait_end(&w);
+	shmux__leave(s);
+	return err;
+}
+
+int shmux_session_set_deadline(struct shmux_session *s, uint64_t deadline)
+{
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	s->accept_deadline = deadline;
+	shmux__wake_session(s, WAIT_SESSION);
+	shmux__leave(s);
+	return 0;
+}
+
+void shmux_session_unblock(struct shmux_session *s)
+{
+	if (shmux__enter(s))
+		return;
+	shmux__cancel_session(s, WAIT_SESSION);
+	shmux__leave(s);
+}
+
+void shmux_session_cork(struct shmux_session *s)
+{
+	if (shmux__enter(s))
+		return;
+	s->corked = true;
+	shmux_unlock(&s->lock);
+}
+
+void shmux_session_uncork(struct shmux_session *s)
+{
+	if (shmux__enter(s))
+		return;
+	s->corked = false;
+	shmux__leave(s);
+}
+
+static void go_away(struct shmux_session *s, uint32_t code)
+{
+	if (s->going_away)
+		return;
+	s->going_away = true;
+	s->go_away_code = code;
+	s->owes |= OWES_GO_AWAY;
+	shmux__wake_session(s, WAIT_SESSION);
+}
+
+int shmux_session_go_away(struct shmux_session *s, uint32_t code)
+{
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	err = s->error;
+	if (!err)
+		go_away(s, code);
+	shmux__leave(s);
+	return err;
+}
+
+static int drain(struct shmux_session *s, uint64_t deadline)
+{
+	struct shmux__waiter w;
+	int err = 0;
+
+	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
+	while (s->nr_streams && !s->error && !err) {
+		err = shmux__wait(&w, deadline, s->control.first || s->owes);
+		if (!s->error && (s->control.first || s->owes))
+			shmux__control_flush(s);
+	}
+	shmux__wait_end(&w);
+	if (!s->nr_streams)
+		return 0;
+	return s->error ? s->error : err;
+}
+
+int shmux_session_drain(struct shmux_session *s, uint64_t deadline)
+{
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__drain(s);
+	if (s->control.first || s->owes)
+		shmux__control_flush(s);
+	err = drain(s, deadline);
+	shmux__leave(s);
+	return err;
+}
+
+/* Streams that nobody has accepted, and nobody will. */
+void shmux__session_refuse_all(struct shmux_session *s)
+{
+	struct shmux_stream *st;
+
+	s->refuses = true;
+	while ((st = shmux__fifo_pop_queue(&s->accept_queue))) {
+		s->accept_depth--;
+		st->state &= ~STREAM_ON_QUEUE;
+		shmux__rx_clear(st);
+		st->state |= STREAM_CLOSED;
+		if (!(st->state & STREAM_DETACHED)) {
+			st->state |= STREAM_RESET | STREAM_OWES_RESET;
+			st->code = SHMUX_CODE_REFUSED;
+			shmux__credit_close(st);
+			shmux__stream_control(st);
+		}
+		if (st->state & STREAM_DETACHED)
+			shmux__stream_reap(st);
+	}
+}
+
+int shmux_session_close(struct shmux_session *s, uint64_t deadline)
+{
+	int err;
+
+	if (!s)
+		return 0;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	if (!s->error) {
+		s->corked = false;
+		go_away(s, SHMUX_CODE_NONE);
+		shmux__session_refuse_all(s);
+		shmux__control_flush(s);
+		if (deadline)
+			err = drain(s, deadline);
+		else
+			shmux__drain(s);
+		if (s->nr_streams && !s->error)
+			err = -ETIMEDOUT;
+		else
+			err = 0;
+	}
+	if (!s->error) {
+		shmux__control_flush(s);
+		shmux__publish(s);
+		shmux__session_die(s, -ECONNRESET);
+	}
+	s->notify = NULL;
+	shmux__session_put_unlock(s);
+	return err;
+}
+
+int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
+		       uint64_t *rtt)
+{
+	struct shmux__waiter w;
+	uint64_t token, begun;
+	uint32_t body[2];
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__drain(s);
+	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
+	token = s->ping_sent + 1;
+	body[0] = (uint32_t)token;
+	body[1] = (uint32_t)(token >> 32);
+	begun = shmux_clock_now();
+	for (;;) {
+		err = s->error;
+		if (!err)
+			err = shmux__link_send(s->link, SHMUX_FRAME_PING, 0, 0,
+					       body, sizeof(body));
+		if (err != -EAGAIN)
+			break;
+		err = shmux__wait(&w, deadline, true);
+		if (err)
+			break;
+	}
+	if (!err && s->ping_sent < token)
+		s->ping_sent = token;
+	while (!err && s->ping_answered < token) {
+		err = s->error;
+		if (!err)
+			err = shmux__wait(&w, deadline, false);
+		if (s->ping_answered >= token)
+			err = 0;
+	}
+	if (!err && rtt)
+		*rtt = shmux_clock_now() - begun;
+	shmux__wait_end(&w);
+	shmux__leave(s);
+	return err;
+}
+
+uint64_t shmux_session_id(const struct shmux_session *s)
+{
+	return s->id;
+}
+
+enum shmux_role shmux_session_role(const struct shmux_session *s)
+{
+	return s->link->role;
+}
+
+enum shmux_session_state shmux_session_state(struct shmux_session *s)
+{
+	enum shmux_session_state state = SHMUX_SESSION_OPEN;
+
+	if (shmux__enter(s))
+		return SHMUX_SESSION_DEAD;
+	shmux__drain(s);
+	shmux__session_check(s);
+	if (s->error)
+		state = SHMUX_SESSION_DEAD;
+	else if (s->going_away || s->peer_going_away)
+		state = SHMUX_SESSION_GOING_AWAY;
+	shmux__leave(s);
+	return state;
+}
+
+void shmux_session_peer(const struct shmux_session *s, struct shmux_peer *peer)
+{
+	*peer = s->link->peer;
+}
+
+int shmux_session_counters(struct shmux_session *s,
+			   struct shmux_session_counters *counters)
+{
+	struct shmux_session_counters c;
+	size_t size = counters->size;
+	int err;
+
+	if (size < sizeof(size))
+		return -EINVAL;
+	err = shmux__enter(s);
+	if (err)
+		return err;
+	c = s->counters;
+	c.size = size;
+	c.streams_open = s->nr_streams;
+	c.accept_depth = s->accept_depth;
+	c.ring_depth = s->link->ops->ring_depth(s->link);
+	s->link->ops->arena(s->link, &c.chunks_lent, &c.arena_used);
+	c.rx_queued = s->rx_queued;
+	c.granted = s->budget_used;
+	shmux__leave(s);
+	memcpy(counters, &c, size < sizeof(c) ? size : sizeof(c));
+	return 0;
+}
+
+const char *shmux_version(void)
+{
+	return "0.1.0";
+}
+
+uint64_t shmux_now(void)
+{
+	return shmux_clock_now();
+}

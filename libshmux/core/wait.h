@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * wait.h - blocking: one leads, the others follow
+ *
+ * A call that cannot go on becomes a waiter. One waiter of a session is the
+ * leader: it polls the link, without the lock while it spins or sleeps, pumps
+ * what comes and wakes those whom it concerns. The others sleep on a word of
+ * their own. A leader that is done hands over to the waiter that has waited
+ * longest. While the leader is awake nobody else receives; while it sleeps any
+ * call may, and pokes it if that concerns it.
+ *
+ * All under the session's lock, which shmux__wait() drops while it waits.
+ */
+#ifndef SHMUX_CORE_WAIT_H
+#define SHMUX_CORE_WAIT_H
+
+#include "core/core.h"
+
+/* What a waiter waits for. */
+#define WAIT_READ	0x01u
+#define WAIT_WRITE	0x02u
+#define WAIT_SESSION	0x04u	/* accept, ping, drain */
+
+struct shmux__waiter {
+	struct shmux_list node;		/* in the session's waiters */
+	struct shmux__waiter *next;	/* in the stream's */
+	struct shmux_session *s;
+	struct shmux_stream *st;	/* or NULL */
+	uint32_t kind;
+	uint32_t poke;			/* 0 while there is nothing to look at */
+	bool enlisted;
+	bool asleep;			/* as a follower */
+	bool cancelled;
+	bool slept;			/* once at least */
+
+	/* A reader's buffer; payload may be copied straight into it. */
+	char *buf;
+	size_t size, done;
+	bool message_done;
+};
+
+static inline void shmux__waiter_init(struct shmux__waiter *w,
+				      struct shmux_session *s,
+				      struct shmux_stream *st, uint32_t kind)
+{
+	w->s = s;
+	w->st = st;
+	w->kind = kind;
+	w->poke = 0;
+	w->enlisted = w->asleep = w->cancelled = w->slept = false;
+	w->buf = NULL;
+	w->size = w->done = 0;
+	w->message_done = false;
+}
+
+/*
+ * Wait until something has happened that the caller should look at, or until
+ * @deadline. @room: the caller waits for ring room or a chunk. Return: 0;
+ * -ETIMEDOUT; -ECANCELED. The caller looks at its condition before it believes
+ * an error.
+ */
+int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room);
+
+/* The call is over. Hands over if it led. Nothing to do if it never waited. */
+void shmux__wait_end_slow(struct shmux__waiter *w);
+
+static inline void shmux__wait_end(struct shmux__waiter *w)
+{
+	if (w->enlisted)
+		shmux__wait_end_slow(w);
+}
+
+/* Wake a waiter; wake those of a stream, or of the session, of some kinds. */
+void shmux__wake(struct shmux__waiter *w);
+void shmux__wake_stream_slow(struct shmux_stream *st, uint32_t kinds);
+void shmux__wake_session(struct shmux_session *s, uint32_t kinds);
+void shmux__cancel_stream(struct shmux_stream *st, uint32_t kinds);
+void shmux__cancel_session(struct shmux_session *s, uint32_t kinds);
+
+static inline void shmux__wake_stream(struct shmux_stream *st, uint32_t kinds)
+{
+	if (st->waiters)
+		shmux__wake_stream_slow(st, kinds);
+}
+
+/*
+ * A poller (epoll) is to be woken for @reasons, if nobody leads. Return: true if
+ * something has come already.
+ */
+bool shmux__watch(struct shmux_session *s, uint32_t reasons);
+
+#endif /* SHMUX_CORE_WAIT_H */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: addresses and listeners
+ *
+ * An address is one of
+ *
+ *   NAME                  1 to 64 bytes of letters, digits and ._-+@ (no slash)
+ *   memfd:NAME            the same name, insisting on shared memory by memfd
+ *   memfd:/path/to/socket  a socket in the file system; at most 107 bytes
+ *
+ * A NAME lives in the network namespace, leaves nothing behind and is free the
+ * moment its holder dies. A path is removed when the listener is closed; what
+ * a killed listener left is found dead and replaced by the next one, under a
+ * lock (PATH.lock, an empty file that stays).
+ */
+#ifndef SHMUX_LISTENER_H
+#define SHMUX_LISTENER_H
+
+#include <shmux/common.h>
+#include <shmux/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shmux_listener;
+
+/**
+ * struct shmux_listener_options - 0 means the default
+ * @size: sizeof(struct shmux_listener_options), set by the caller
+ * @backlog: connections that may wait to be accepted (128)
+ * @flags: SHMUX_LISTENER_*
+ * @mode: who may connect, as permission bits: 0200 @uid, 0020 @gid, 0002
+ *	everybody (0600). A socket in the file system gets them as its mode.
+ * @uid: with SHMUX_LISTENER_UID: the user that owns the name (our own)
+ * @gid: with SHMUX_LISTENER_GID: the group (our own)
+ * @admit: asked last, with who wants to connect; 0 admits, -EACCES or another
+ *	negative errno refuses. NULL admits. Called from within accept.
+ * @admit_arg: handed to @admit
+ * @session: options for the sessions, or NULL; copied
+ */
+struct shmux_listener_options {
+	size_t size;
+	uint32_t backlog;
+	uint32_t flags;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	int (*admit)(void *arg, const struct shmux_peer *peer);
+	void *admit_arg;
+	const struct shmux_session_options *session;
+};
+
+#define SHMUX_LISTENER_UID	0x1u
+#define SHMUX_LISTENER_GID	0x2u
+
+/**
+ * shmux_listener_open() - take a name
+ * @address: see above
+ * @options: or NULL
+ * @listener: out
+ *
+ * Return: 0; -EADDRINUSE: somebody listens there; -EINVAL, -ENAMETOOLONG: not
+ * an address; -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
+ */
+SHMUX_API int shmux_listener_open(const char *address,
+				  const struct shmux_listener_options *options,
+				  struct shmux_listener **listener);
+
+/**
+ * shmux_listener_accept() - the next stream of whichever session
+ * @l: the listener
+ * @flags: SHMUX_NOWAIT or 0
+ * @stream: out
+ *
+ * Blocks until there is one. Admits processes that connect, serves their
+ * sessions while it waits, and forgets those that have died. A client that
+ * connects and says nothing delays nobody.
+ *
+ * Return: 0 or a negative errno.
+ */
+SHMUX_API int shmux_listener_accept(struct shmux_listener *l,
+				    unsigned int flags,
+				    struct shmux_stream **stream);
+
+/**
+ * shmux_listener_accept_session() - the next session
+ * @l: the listener
+ * @flags: SHMUX_NOWAIT or 0
+ * @session: out: the caller's, to be closed; the listener no longer serves it
+ *
+ * For programs that manage sessions themselves. On one listener use either this
+ * or shmux_listener_accept(), not both.
+ */
+SHMUX_API int shmux_listener_accept_session(struct shmux_listener *l,
+					    unsigned int flags,
+					    struct shmux_session **session);
+
+/* The deadline of accepts, also of those blocked now. */
+SHMUX_API int shmux_listener_set_deadline(struct shmux_listener *l,
+					  uint64_t deadline);
+
+/* Cancel the accepts that are blocked now: -ECANCELED. */
+SHMUX_API void shmux_listener_unblock(struct shmux_listener *l);
+
+/**
+ * shmux_listener_fd() - a descriptor for poll, select and epoll
+ * @l: the listener
+ *
+ * Readable when an accept with SHMUX_NOWAIT has something to do. The library's
+ * own: do not read from it, nor close it. After it was readable call accept
+ * until it returns -EAGAIN.
+ */
+SHMUX_API int shmux_listener_fd(struct shmux_listener *l);
+
+/* The address, as given. Valid as long as the listener. */
+SHMUX_API const char *shmux_listener_address(const struct shmux_listener *l);
+
+/**
+ * shmux_listener_close() - give the name up
+ * @l: the listener, or NULL; gone when the call returns
+ *
+ * Sessions none of whose streams is open are closed; others live on until their
+ * last stream is closed, and refuse new streams. Does not block.
+ */
+SHMUX_API void shmux_listener_close(struct shmux_listener *l);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SHMUX_LISTENER_H */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * DOC: sessions
+ *
+ * A session joins two processes; any number of streams run inside it. Most
+ * programs need only listener.h, context.h and stream.h, which make and share
+ * sessions by themselves. Here is what lies underneath.
+ *
+ * Nothing moves unless somebody is in a call: a blocked call serves the whole
+ * session while it waits, and each call first takes note of a bounded batch of
+ * what the peer has said. An event loop polls shmux_session_fd() and calls
+ * shmux_session_pump().
+ */
+#ifndef SHMUX_SESSION_H
+#define SHMUX_SESSION_H
+
+#include <shmux/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shmux_session;
+struct shmux_stream;
+
+enum shmux_role {
+	SHMUX_ROLE_DIALLER = 0,	/* connected; speaks first */
+	SHMUX_ROLE_ACCEPTOR = 1,	/* listened */
+};
+
+enum shmux_session_state {
+	SHMUX_SESSION_OPEN,	/* streams may be opened */
+	SHMUX_SESSION_GOING_AWAY,	/* one side said go-away; streams run on */
+	SHMUX_SESSION_DEAD,	/* over; what had arrived can be read */
+};
+
+/* How long a blocked call spins before it sleeps. Or a number of nanoseconds. */
+#define SHMUX_SPIN_ADAPTIVE	UINT64_C(0)	/* as long as it has paid lately */
+#define SHMUX_SPIN_NONE		UINT64_C(1)	/* sleep at once */
+#define SHMUX_SPIN_ENDLESS	UINT64_MAX	/* never sleep: a CPU each side */
+
+/**
+ * struct shmux_session_options - sizes and limits; 0 means the default
+ * @size: sizeof(struct shmux_session_options), set by the caller
+ * @ring_slots: slots of 64 bytes in our ring: a power of two, 64 to 2^20 (2048)
+ * @arena_size: bytes of our arena for large payloads: a multiple of 4096,
+ *	65536 to 2^30 (4 MiB). Memory is used as data flows, not at once.
+ * @window: most bytes that may be under way to us on one stream, 4096 to 2^30
+ *	(1 MiB)
+ * @budget: bound on the sum of what may be under way to us on all streams
+ *	(64 MiB). Each open stream takes @first_grant of it for good.
+ * @first_grant: bytes a new stream may be sent before we say more, 64 to
+ *	@window (256)
+ * @message_max: longest message we take, at most @window (@window)
+ * @backlog: streams that may wait to be accepted, 1 to 2^20 (1024)
+ * @streams_max: streams open at once, 1 to 2^21 (as many as @budget has first
+ *	grants for)
+ * @spin: see SHMUX_SPIN_ADAPTIVE; ns
+ * @peer_size_max: largest region we map of a peer's, in bytes (256 MiB)
+ * @log: receives sentences, or NULL
+ * @log_arg: handed to @log
+ */
+struct shmux_session_options {
+	size_t size;
+	uint32_t ring_slots;
+	uint32_t arena_size;
+	uint32_t window;
+	uint32_t first_grant;
+	uint64_t budget;
+	uint32_t message_max;
+	uint32_t backlog;
+	uint32_t streams_max;
+	uint32_t reserved;
+	uint64_t spin;
+	uint64_t peer_size_max;
+	shmux_log_fn log;
+	void *log_arg;
+};
+
+/**
+ * shmux_session_options_verify() - say whether options can be used
+ * @options: or NULL for the defaults
+ * @why: out, or NULL: a static sentence that names the member at fault
+ *
+ * Return: 0, or -EINVAL.
+ */
+SHMUX_API int
+shmux_session_options_verify(const struct shmux_session_options *options,
+			     const char **why);
+
+/**
+ * shmux_session_dial() - a session of one's own with a listener
+ * @address: see listener.h
+ * @options: or NULL
+ * @deadline: for the whole attempt
+ * @session: out
+ *
+ * Blocks until the listener's process has accepted. Only a listener of one's own
+ * uid or root's is accepted; shmux_context_dial() has more choice.
+ *
+ * Return: 0; -ECONNREFUSED, -ENOENT: nobody listens; -EACCES: not allowed, by
+ * the listener or by us; -EPROTONOSUPPORT: no common version; -E2BIG: one side's
+ * region is larger than the other takes; or as in common.h.
+ */
+SHMUX_API int shmux_session_dial(const char *address,
+				 const struct shmux_session_options *options,
+				 uint64_t deadline,
+				 struct shmux_session **session);
+
+/**
+ * shmux_session_attach() - a session over a connected AF_UNIX socket
+ * @fd: a connected SOCK_STREAM or SOCK_SEQPACKET socket, on which nothing else
+ *	is said; the session's from now on, closed on failure too
+ * @role: one side is the dialler, the other the acceptor
+ * @options: or NULL
+ * @deadline: for the other side to do the same
+ * @session: out
+ *
+ * For a parent and its child: socketpair() before fork, then each closes one
+ * descriptor and attaches the other. The peer may be any user: whoever has the
+ * socket is trusted to have it; ask shmux_session_peer().
+ *
+ * Return: as shmux_session_dial().
+ */
+SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
+				   const struct shmux_session_options *options,
+				   uint64_t deadline,
+				   struct shmux_session **session);
+
+/* Stream kinds. */
+#define SHMUX_STREAM_BYTES	0x0u
+#define SHMUX_STREAM_MESSAGES	0x1u
+
+/**
+ * shmux_session_open() - open a stream
+ * @s: the session
+ * @flags: SHMUX_STREAM_BYTES or SHMUX_STREAM_MESSAGES
+ * @stream: out
+ *
+ * Waits only for room in the ring. The stream can be written to at once; if the
+ * peer refuses it, it is reset with SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or
+ * _GOING_AWAY.
+ *
+ * Return: 0; -ESHUTDOWN: after a go-away; -ENOSPC: @streams_max are open.
+ */
+SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
+				 struct shmux_stream **stream);
+
+/**
+ * shmux_session_accept() - the next stream that the peer has opened
+ * @s: the session
+ * @flags: SHMUX_NOWAIT or 0
+ * @stream: out
+ *
+ * Blocks until there is one, or the deadline of shmux_session_set_deadline().
+ *
+ * Return: 0; -ESHUTDOWN: the peer has sent a go-away and none is left.
+ */
+SHMUX_API int shmux_session_accept(struct shmux_session *s, unsigned int flags,
+				   struct shmux_stream **stream);
+
+/* The deadline of accept, also for the one that is blocked now. */
+SHMUX_API int shmux_session_set_deadline(struct shmux_session *s,
+					 uint64_t deadline);
+
+/* Cancel the accepts, pings and drains that are blocked now: -ECANCELED. */
+SHMUX_API void shmux_session_unblock(struct shmux_session *s);
+
+/**
+ * shmux_session_cork() - hold back what is written, until uncork
+ * @s: the session
+ *
+ * Everything written in between is published at once, with at most one kick. A
+ * call that has to wait publishes first. Corks do not nest.
+ */
+SHMUX_API void shmux_session_cork(struct shmux_session *s);
+SHMUX_API void shmux_session_uncork(struct shmux_session *s);
+
+/**
+ * shmux_session_go_away() - open no more streams, either side
+ * @s: the session
+ * @code: told to the peer; 0 for none
+ *
+ * Streams that are open run on. Does not block.
+ */
+SHMUX_API int shmux_session_go_away(struct shmux_session *s, uint32_t code);
+
+/**
+ * shmux_session_drain() - wait until no stream is open
+ * @s: the session
+ * @deadline: absolute, ns
+ *
+ * Return: 0, -ETIMEDOUT, -ECANCELED, or -ECONNRESET.
+ */
+SHMUX_API int shmux_session_drain(struct shmux_session *s, uint64_t deadline);
+
+/**
+ * shmux_session_close() - go away, drain until the deadline, and let go
+ * @s: the session, or NULL; not to be used after the call
+ * @deadline: absolute, ns; 0 closes at once
+ *
+ * Never waits for a peer beyond @deadline. Streams still open then fail with
+ * -ECONNRESET; their handles are still to be closed. What this side has written
+ * stays readable for the peer.
+ *
+ * Return: 0, or -ETIMEDOUT if streams were still open.
+ */
+SHMUX_API int shmux_session_close(struct shmux_session *s, uint64_t deadline);
+
+/**
+ * shmux_session_ping() - ask the peer's application for a sign of life
+ * @s: the session
+ * @deadline: absolute, ns
+ * @rtt: out, or NULL: ns until the answer
+ *
+ * The peer answers when it is next in a call.
+ */
+SHMUX_API int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
+				 uint64_t *rtt);
+
+/* What a stream is ready for. */
+#define SHMUX_EVENT_READ	0x1u	/* bytes, a message, the end, or an error */
+#define SHMUX_EVENT_WRITE	0x2u	/* credit after there was none, or an error */
+#define SHMUX_EVENT_ACCEPT	0x4u	/* @stream NULL: streams wait to be accepted */
+#define SHMUX_EVENT_DEAD	0x8u	/* @stream NULL: the session is over */
+
+struct shmux_event {
+	struct shmux_stream *stream;
+	void *user;		/* shmux_stream_set_user() */
+	uint32_t events;	/* SHMUX_EVENT_* */
+	uint32_t reserved;
+};
+
+/**
+ * shmux_session_fd() - a descriptor for poll, select and epoll
+ * @s: the session
+ *
+ * Readable when shmux_session_pump() has something to do. The library's own:
+ * do not read from it, nor close it.
+ *
+ * Return: a descriptor, or a negative errno.
+ */
+SHMUX_API int shmux_session_fd(struct shmux_session *s);
+
+/**
+ * shmux_session_pump() - take note of what the peer has said
+ * @s: the session
+ * @events: out: what is ready since the last pump
+ * @max: number of elements of @events; at least 1
+ *
+ * Does not block. Edge-triggered: a stream is named when something new has come
+ * for it; read until -EAGAIN. Call again while it returns @max. When it returns
+ * less, shmux_session_fd() becomes readable at the next news.
+ *
+ * Return: number of events, or a negative errno.
+ */
+SHMUX_API int shmux_session_pump(struct shmux_session *s,
+				 struct shmux_event *events, int max);
+
+/* What it is. None blocks. */
+SHMUX_API uint64_t shmux_session_id(const struct shmux_session *s);
+SHMUX_API enum shmux_role shmux_session_role(const struct shmux_session *s);
+SHMUX_API enum shmux_session_state shmux_session_state(struct shmux_session *s);
+SHMUX_API void shmux_session_peer(const struct shmux_session *s,
+				  struct shmux_peer *peer);
+
+/**
+ * struct shmux_session_counters - since the session began
+ * @size: sizeof(struct shmux_session_counters), set by the caller
+ * @bytes_sent, @bytes_received: payload
+ * @frames_sent, @frames_received: of all kinds
+ * @kicks_sent, @kicks_received: doorbells; a kick sent is a system call
+ * @sleeps: times a call of ours slept in the kernel
+ * @credit_stalls: times a writer had to wait for credit
+ * @room_stalls: times one had to wait for ring room or a chunk
+ * @streams_open: now
+ * @streams_opened: by either side, ever
+ * @accept_depth: streams waiting to be accepted now
+ * @ring_depth: slots we have filled that the peer has not consumed, as far as it
+ *	has told; now
+ * @rx_queued: payload bytes received and not read; now
+ * @chunks_lent: chunks of our arena that the peer has not returned; now
+ * @arena_used: bytes of our arena reserved or lent; now
+ * @granted: sum of the credit given to the peer, with @rx_queued; now
+ */
+struct shmux_session_counters {
+	size_t size;
+	uint64_t bytes_sent, bytes_received;
+	uint64_t frames_sent, frames_received;
+	uint64_t kicks_sent, kicks_received;
+	uint64_t sleeps;
+	uint64_t credit_stalls, room_stalls;
+	uint64_t streams_open, streams_opened;
+	uint64_t accept_depth;
+	uint64_t ring_depth;
+	uint64_t rx_queued;
+	uint64_t chunks_lent;
+	uint64_t arena_used;
+	uint64_t granted;
+};
+
+SHMUX_API int shmux_session_counters(struct shmux_session *s,
+				     struct shmux_session_counters *counters);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SHMUX_SESSION_H */

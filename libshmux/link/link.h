@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * link.h - whole frames out and in, whatever carries them
+ *
+ * A session sits on a link and cannot tell which. Every operation is called
+ * with the session's lock held, except those marked "unlocked", which the one
+ * thread that leads (core/wait.h) calls without it. None blocks but sleep.
+ *
+ * The calls of the shared-memory link are inlined: link/shm.h.
+ */
+#ifndef SHMUX_LINK_LINK_H
+#define SHMUX_LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/shmux_ring.h>
+#include <shmux/session.h>
+
+struct shmux__link;
+
+/* A frame received. Valid until the next receive on the link. */
+struct shmux__frame {
+	uint8_t type;		/* SHMUX_FRAME_*; DATA for any payload */
+	uint8_t flags;		/* SHMUX_FLAG_* */
+	uint32_t id;
+	uint32_t len;		/* bytes of payload */
+	uint32_t value[2];	/* the body of frames without payload */
+	const void *data;	/* payload that lies in a chunk, else NULL */
+	uint32_t handle;	/* of that chunk */
+	uint32_t index;		/* the link's: where the body is */
+};
+
+/* Memory to write payload into that is sent without a copy. */
+struct shmux__chunk {
+	void *data;
+	uint32_t size;
+	uint32_t handle;
+};
+
+/* What a thread waits for, and by which bell: SHMUX_ARMED_* of the header. */
+
+struct shmux__link_ops {
+	const char *name;
+
+	/*
+	 * Add a frame with its body copied. @len at most @inline_max. It is not
+	 * seen before publish. Return: 0, or -EAGAIN: no room.
+	 */
+	int (*send)(struct shmux__link *l, uint32_t type, uint32_t flags,
+		    uint32_t id, const void *body, uint32_t len);
+
+	/*
+	 * Add payload to the last frame if that is of @id, has no flags and is
+	 * not published. Return: bytes it had before, or -EAGAIN.
+	 */
+	int (*append)(struct shmux__link *l, uint32_t id, const void *body,
+		      uint32_t len);
+
+	/*
+	 * Get a chunk of at least @size bytes, with the promise that it can be
+	 * sent. Return: 0, -EAGAIN, or -EPROTO if the peer returned nonsense.
+	 */
+	int (*chunk_get)(struct shmux__link *l, uint32_t size,
+			 struct shmux__chunk *c);
+	/* Send the first @len bytes of a chunk. Cannot fail. */
+	void (*chunk_send)(struct shmux__link *l, uint32_t flags, uint32_t id,
+			   const struct shmux__chunk *c, uint32_t len);
+	/* Give a chunk back unsent. */
+	void (*chunk_put)(struct shmux__link *l, const struct shmux__chunk *c);
+
+	/* Make all visible. Return: bells to ring, once the lock is dropped. */
+	uint32_t (*publish)(struct shmux__link *l);
+	/* Unlocked. */
+	void (*ring)(struct shmux__link *l, uint32_t bells);
+
+	/* The next frame. Return: 1, 0 if there is none, or -EPROTO. */
+	int (*receive)(struct shmux__link *l, struct shmux__frame *f);
+	/* Copy payload out of a frame that has no @data. */
+	void (*copy)(struct shmux__link *l, const struct shmux__frame *f,
+		     uint32_t pos, void *dst, uint32_t n);
+	/* We read no more in that chunk. */
+	void (*chunk_return)(struct shmux__link *l, uint32_t handle);
+
+	/* Note what there is now, for ready to compare with. */
+	void (*begin_wait)(struct shmux__link *l);
+	/* Unlocked. Has something come that one with these reasons waits for? */
+	bool (*ready)(struct shmux__link *l, uint32_t reasons);
+	/*
+	 * Say why and how we may be woken, unless that stands as said; publish
+	 * all. Then look again with ready. Return: bells to ring.
+	 */
+	uint32_t (*arm)(struct shmux__link *l, uint32_t reasons_and_bells);
+	void (*disarm)(struct shmux__link *l);
+	/* Has the peer rung since arm? */
+	bool (*rung)(struct shmux__link *l);
+	/*
+	 * Unlocked. Sleep until rung, until *@poke is not 0 (poke NULL: no other
+	 * thread can change it), or for @timeout ns.
+	 */
+	void (*sleep)(struct shmux__link *l, const uint32_t *poke,
+		      uint64_t timeout);
+	/* Wake that sleeper; *@poke has been set. */
+	void (*poke)(struct shmux__link *l, const uint32_t *poke);
+
+	/* Did the peer last go to sleep on the CPU that we are on? A hint. */
+	bool (*same_cpu)(struct shmux__link *l);
+
+	/* A system call: 0, or -ECONNRESET: the peer is dead. */
+	int (*check_alive)(struct shmux__link *l);
+	/* Descriptors to poll, at most 2. Return: how many. */
+	int (*descriptors)(struct shmux__link *l, int fds[2]);
+	/* Take what came over them. Return: 0, or -ECONNRESET. */
+	int (*clear)(struct shmux__link *l);
+
+	/* Could a write that met -EAGAIN go on by now? */
+	bool (*has_room)(struct shmux__link *l);
+
+	/* Depths, for the counters. */
+	uint32_t (*ring_depth)(struct shmux__link *l);
+	void (*arena)(struct shmux__link *l, uint64_t *lent, uint64_t *used);
+	/* For onlookers. */
+	void (*announce)(struct shmux__link *l, uint32_t open_streams);
+
+	/* The peer sees our end; what it and we have stays readable. */
+	void (*hang_up)(struct shmux__link *l);
+	void (*close)(struct shmux__link *l);
+};
+
+/* Constant once the link is open. */
+struct shmux__link {
+	const struct shmux__link_ops *ops;
+	uint32_t inline_max;		/* longest payload for send */
+	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
+	uint32_t peer_first_grant;	/* credit that our streams start with */
+	uint32_t peer_message_max;	/* longest message the peer takes */
+	uint32_t peer_arena_size;	/* bytes that chunks we hold come from */
+	enum shmux_role role;
+	struct shmux_peer peer;
+};
+
+#endif /* SHMUX_LINK_LINK_H */

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ring.h - the two ends of a ring of slots
+ *
+ * The layout is that of linux/shmux_ring.h. Nothing here knows what a frame
+ * means. A producer or a consumer is used by one thread at a time.
+ */
+#ifndef SHMUX_LINK_RING_H
+#define SHMUX_LINK_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/shmux_ring.h>
+
+#include "base/barrier.h"
+#include "base/copy.h"
+
+/* Slots that a record with @len bytes of body takes. */
+static inline uint32_t shmux__ring_slots(uint32_t len)
+{
+	if (len <= SHMUX_SLOT_FIRST_BODY)
+		return 1;
+	return 1 + (len - SHMUX_SLOT_FIRST_BODY + SHMUX_SLOT_NEXT_BODY - 1) /
+			   SHMUX_SLOT_NEXT_BODY;
+}
+
+static inline uint32_t shmux__ring_word(uint32_t type, uint32_t flags,
+					uint32_t len, uint32_t tag)
+{
+	return len << SHMUX_WORD_LEN_SHIFT | flags << SHMUX_WORD_FLAGS_SHIFT |
+	       type << SHMUX_WORD_TYPE_SHIFT | tag;
+}
+
+/*
+ * Our end of our ring. All is private but the slots and what @peer_consumer
+ * points to. Records between @published and @next are written but for the
+ * first word of the first of them, @held, so the consumer sees none of them.
+ */
+struct shmux__producer {
+	char *slots;
+	uint32_t mask;			/* constant */
+	uint32_t order;			/* constant */
+	uint32_t next;			/* first index not yet filled */
+	uint32_t published;		/* all before it can be seen */
+	uint32_t held;			/* word to be stored at @published */
+	uint32_t consumer;		/* last one of the peer's that was right */
+	uint32_t kept;			/* slots promised to reservations */
+	const uint32_t *peer_consumer;	/* in the peer's region */
+};
+
+static inline void shmux__producer_init(struct shmux__producer *p, void *slots,
+					uint32_t nr, const uint32_t *consumer)
+{
+	p->slots = slots;
+	p->mask = nr - 1;
+	p->order = (uint32_t)__builtin_ctz(nr);
+	p->next = p->published = p->consumer = p->held = p->kept = 0;
+	p->peer_consumer = consumer;
+}
+
+static inline uint32_t *shmux__producer_slot(const struct shmux__producer *p,
+					     uint32_t index)
+{
+	return (uint32_t *)(void *)(p->slots +
+				    (size_t)(index & p->mask) * SHMUX_SLOT_SIZE);
+}
+
+static inline uint32_t shmux__producer_used(const struct shmux__producer *p)
+{
+	return p->next - p->consumer;
+}
+
+/*
+ * Look how far the peer has consumed. Return: 0, or -1 if it announced an index
+ * that cannot be.
+ */
+static inline int shmux__producer_refresh(struct shmux__producer *p)
+{
+	/* Pairs with the release in shmux__consumer_publish(): slots are ours. */
+	uint32_t consumer = shmux_load_acquire(p->peer_consumer);
+
+	/* Not back, and not beyond what it could see. */
+	if (consumer - p->consumer > p->published - p->consumer)
+		return -1;
+	p->consumer = consumer;
+	return 0;
+}
+
+/* Are @nr slots free, beyond @kept ones? As far as we know without a look. */
+static inline bool shmux__producer_fits(const struct shmux__producer *p,
+					uint32_t nr, uint32_t kept)
+{
+	return shmux__producer_used(p) + nr + kept <= p->mask + 1;
+}
+
+/* Copy body bytes [@pos, @pos + @n) of the record at @index into its slots. */
+static inline void shmux__producer_copy(struct shmux__producer *p,
+					uint32_t index, uint32_t pos,
+					const void *src, uint32_t n)
+{
+	const char *s = src;
+	uint32_t at, room;
+
+	if (pos < SHMUX_SLOT_FIRST_BODY) {
+		room = SHMUX_SLOT_FIRST_BODY - pos;
+		at = 8 + pos;
+	} else {
+		pos -= SHMUX_SLOT_FIRST_BODY;
+		index += 1 + pos / SHMUX_SLOT_NEXT_BODY;
+		pos %= SHMUX_SLOT_NEXT_BODY;
+		room = SHMUX_SLOT_NEXT_BODY - pos;
+		at = 4 + pos;
+	}
+	while (n > room) {
+		shmux_copy_small((char *)shmux__producer_slot(p, index) + at, s,
+				 room);
+		s += room;
+		n -= room;
+		index++;
+		at = 4;
+		room = SHMUX_SLOT_NEXT_BODY;
+	}
+	shmux_copy_small((char *)shmux__producer_slot(p, index) + at, s, n);
+}
+
+/* Write the words of the further slots [@from, @to) of a record. */
+static inline void shmux__producer_mark(struct shmux__producer *p,
+					uint32_t from, uint32_t to)
+{
+	for (; from != to; from++)
+		shmux_store_relaxed(shmux__producer_slot(p, from),
+				    shmux__ring_word(SHMUX_FRAME_CONT, 0, 0,
+						     SHMUX_TAG(from, p->order)));
+}
+
+/* Set the first word of the record at @index, not yet published. */
+static inline void shmux__producer_set_word(struct shmux__producer *p,
+					    uint32_t index, uint32_t type,
+					    uint32_t flags, uint32_t len)
+{
+	uint32_t word = shmux__ring_word(type, flags, len,
+					 SHMUX_TAG(index, p->order));
+
+	if (index == p->published)
+		p->held = word;
+	else
+		shmux_store_relaxed(shmux__producer_slot(p, index), word);
+}
+
+/* Add a record; the caller has made sure that it fits. Not yet published. */
+static inline void shmux__producer_add(struct shmux__producer *p,
+				       uint32_t type, uint32_t flags,
+				       uint32_t id, const void *body,
+				       uint32_t len)
+{
+	uint32_t index = p->next, nr = shmux__ring_slots(len);
+
+	shmux__producer_slot(p, index)[1] = id;
+	shmux__producer_copy(p, index, 0, body, len);
+	shmux__producer_mark(p, index + 1, index + nr);
+	shmux__producer_set_word(p, index, type, flags, len);
+	p->next = index + nr;
+}
+
+/* Make all that was added visible. Return: whether there was anything. */
+static inline bool shmux__producer_publish(struct shmux__producer *p)
+{
+	if (p->published == p->next)
+		return false;
+	/* Pairs with the acquire in shmux__consumer_word(). */
+	shmux_store_release(shmux__producer_slot(p, p->published), p->held);
+	p->published = p->next;
+	return true;
+}
+
+/* Our end of the peer's ring. @slots and nothing else may change under us. */
+struct shmux__consumer {
+	const char *slots;
+	uint32_t mask;			/* constant */
+	uint32_t order;			/* constant */
+	uint32_t next;			/* index of the next record */
+	uint32_t published;		/* what the producer knows of @next */
+	uint32_t *own_consumer;		/* in our region */
+};
+
+static inline void shmux__consumer_init(struct shmux__consumer *c,
+					const void *slots, uint32_t nr,
+					uint32_t *own_consumer)
+{
+	c->slots = slots;
+	c->mask = nr - 1;
+	c->order = (uint32_t)__builtin_ctz(nr);
+	c->next = c->published = 0;
+	c->own_consumer = own_consumer;
+}
+
+static inline const uint32_t *
+shmux__consumer_slot(const struct shmux__consumer *c, uint32_t index)
+{
+	return (const uint32_t *)(const void *)
+		(c->slots + (size_t)(index & c->mask) * SHMUX_SLOT_SIZE);
+}
+
+/*
+ * The first word of the next record, its tag taken off so that a word of this
+ * lap has tag 0 and any other a tag that is not.
+ */
+static inline uint32_t shmux__consumer_word(const struct shmux__consumer *c)
+{
+	/* Pairs with the release in shmux__producer_publish(). */
+	return shmux_load_acquire(shmux__consumer_slot(c, c->next)) ^
+	       SHMUX_TAG(c->next, c->order);
+}
+
+static inline bool shmux__consumer_ready(const struct shmux__consumer *c)
+{
+	return !(shmux__consumer_word(c) & SHMUX_WORD_TAG);
+}
+
+/* Copy body bytes [@pos, @pos + @n) of the record at @index out. */
+static inline void shmux__consumer_copy(const struct shmux__consumer *c,
+					uint32_t index, uint32_t pos, void *dst,
+					uint32_t n)
+{
+	char *d = dst;
+	uint32_t at, room;
+
+	if (pos < SHMUX_SLOT_FIRST_BODY) {
+		room = SHMUX_SLOT_FIRST_BODY - pos;
+		at = 8 + pos;
+	} else {
+		pos -= SHMUX_SLOT_FIRST_BODY;
+		index += 1 + pos / SHMUX_SLOT_NEXT_BODY;
+		pos %= SHMUX_SLOT_NEXT_BODY;
+		room = SHMUX_SLOT_NEXT_BODY - pos;
+		at = 4 + pos;
+	}
+	while (n > room) {
+		shmux_copy_small(d, (const char *)shmux__consumer_slot(c, index) +
+				 at, room);
+		d += room;
+		n -= room;
+		index++;
+		at = 4;
+		room = SHMUX_SLOT_NEXT_BODY;
+	}
+	shmux_copy_small(d, (const char *)shmux__consumer_slot(c, index) + at, n);
+}
+
+/* Tell the producer how far we are. */
+static inline void shmux__consumer_publish(struct shmux__consumer *c)
+{
+	if (c->published == c->next)
+		return;
+	/* Pairs with the acquire in shmux__producer_refresh(). */
+	shmux_store_release(c->own_consumer, c->next);
+	c->published = c->next;
+}
+
+/* Is a quarter of the ring consumed and not told? */
+static inline bool shmux__consumer_due(const struct shmux__consumer *c)
+{
+	return c->next - c->published > c->mask >> 2;
+}
+
+#endif /* SHMUX_LINK_RING_H */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * shm.h - the shared-memory link: ring, arena and return ring over a region
+ *
+ * The fields are private to shm.c and to the inline functions here, which are
+ * the fast path of the operations of link.h.
+ */
+#ifndef SHMUX_LINK_SHM_H
+#define SHMUX_LINK_SHM_H
+
+#include <errno.h>
+
+#include "link/arena.h"
+#include "link/link.h"
+#include "link/returns.h"
+#include "link/ring.h"
+#include "region/region.h"
+
+struct shmux__shm {
+	struct shmux__link link;
+	struct shmux__region *region;
+	struct shmux_region_header *own;
+	const struct shmux_region_header *peer;
+
+	/* Sending. */
+	struct shmux__producer tx;
+	uint32_t last;		/* index of the last record, if it may grow */
+	uint32_t last_id;	/* its stream; 0: it may not */
+	uint32_t last_len;
+	uint32_t reasons;	/* what of the unpublished the peer may wait for */
+	uint32_t kicked;	/* armed word of the peer that was rung for */
+	struct shmux__arena arena;
+	struct shmux__returns_rx returned;
+	char *arena_data;
+
+	/* Receiving. */
+	struct shmux__consumer rx;
+	struct shmux__returns_tx give_back;
+	const char *peer_data;	/* the peer's region */
+	uint32_t peer_arena_offset, peer_arena_size;	/* as checked once */
+
+	/* Sleeping. */
+	uint32_t armed;		/* our armed word */
+	uint32_t seen_kicks;	/* the peer's kicks, as of arm */
+	uint32_t seen_consumer;	/* the peer's index, as of begin_wait */
+};
+
+/* Sizes of our region. */
+struct shmux__shm_sizes {
+	uint32_t ring_slots;
+	uint32_t arena_size;
+	uint32_t peer_arena_max;	/* largest arena of a peer's we return to */
+	uint32_t first_grant;
+	uint32_t message_max;
+};
+
+extern const struct shmux__link_ops shmux__shm_ops;
+
+/* Bytes of a region with these sizes, or 0 if it would be too large. */
+uint32_t shmux__shm_size(const struct shmux__shm_sizes *sizes);
+
+/* Write the header into a fresh, zeroed region. */
+void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own);
+
+/*
+ * A link over a region, which is the link's from then on, on failure too.
+ * Return: 0; -EPROTONOSUPPORT, -EPROTO, -E2BIG: what the peer says of its
+ * region cannot be; -ENOMEM.
+ */
+int shmux__shm_open(struct shmux__region *region,
+		    const struct shmux__shm_sizes *sizes,
+		    struct shmux__link **link);
+
+static inline struct shmux__shm *shmux__shm(struct shmux__link *l)
+{
+	return (struct shmux__shm *)l;
+}
+
+/* Are @nr slots free? Looks at the peer's index only if it must. */
+static inline int shmux__shm_room(struct shmux__shm *s, uint32_t nr,
+				  uint32_t kept)
+{
+	if (shmux__producer_fits(&s->tx, nr, kept))
+		return 0;
+	if (shmux__producer_refresh(&s->tx))
+		return -EPROTO;
+	if (shmux__producer_fits(&s->tx, nr, kept))
+		return 0;
+	/* The peer may be asleep with only some frames as a reason. */
+	s->reasons |= SHMUX_ARMED_REASONS;
+	return -EAGAIN;
+}
+
+static inline uint32_t shmux__shm_reasons(uint32_t type)
+{
+	if (type == SHMUX_FRAME_OPEN || type >= SHMUX_FRAME_GOAWAY)
+		return SHMUX_ARMED_FRAMES | SHMUX_ARMED_SESSION;
+	return SHMUX_ARMED_FRAMES;
+}
+
+static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
+				  uint32_t flags, uint32_t id, const void *body,
+				  uint32_t len)
+{
+	int err = shmux__shm_room(s, shmux__ring_slots(len), s->tx.kept);
+
+	if (err)
+		return err;
+	s->last = s->tx.next;
+	s->last_len = len;
+	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
+	s->reasons |= shmux__shm_reasons(type);
+	shmux__producer_add(&s->tx, type, flags, id, body, len);
+	return 0;
+}
+
+/* The bells of the peer's that must be rung, given what has come true. */
+static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
+{
+	uint32_t armed;
+
+	/*
+	 * Pairs with the fence in arm: either the peer sees what we published
+	 * when it looks again, or we see that it is armed.
+	 */
+	shmux_fence();
+	armed = shmux_load_relaxed(&s->peer->armed);
+	if (__builtin_expect(!(armed & SHMUX_ARMED_ODD), 1) ||
+	    armed == s->kicked || !(armed & reasons))
+		return 0;
+	s->kicked = armed;
+	/* Pairs with the acquire of the sleeper that reads it before it arms. */
+	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
+	return armed & (SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
+}
+
+static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
+{
+	uint32_t reasons = s->reasons;
+
+	shmux__producer_publish(&s->tx);
+	s->last_id = 0;
+	if (shmux__consumer_due(&s->rx)) {
+		shmux__consumer_publish(&s->rx);
+		reasons |= SHMUX_ARMED_ROOM;
+	}
+	if (!reasons)
+		return 0;
+	s->reasons = 0;
+	return shmux__shm_look(s, reasons);
+}
+
+static inline bool shmux__shm_ready(struct shmux__shm *s, uint32_t reasons)
+{
+	if (shmux__consumer_ready(&s->rx))
+		return true;
+	if (__builtin_expect(!(reasons & SHMUX_ARMED_ROOM), 1))
+		return false;
+	return shmux_load_relaxed(s->tx.peer_consumer) != s->seen_consumer ||
+	       shmux__returns_ready(&s->returned);
+}
+
+/* Everything but the common frames; shm.c. */
+int shmux__shm_decode(struct shmux__shm *s, struct shmux__frame *f,
+		      uint32_t len);
+
+static inline int shmux__shm_receive(struct shmux__shm *s,
+				     struct shmux__frame *f)
+{
+	uint32_t word = shmux__consumer_word(&s->rx), len, nr;
+	const uint32_t *slot;
+
+	if (word & SHMUX_WORD_TAG)
+		return 0;
+	slot = shmux__consumer_slot(&s->rx, s->rx.next);
+	len = word >> SHMUX_WORD_LEN_SHIFT;
+	nr = shmux__ring_slots(len);
+	f->type = word >> SHMUX_WORD_TYPE_SHIFT & 0xf;
+	f->flags = word >> SHMUX_WORD_FLAGS_SHIFT & 0xf;
+	f->id = shmux_load_relaxed(&slot[1]);
+	f->len = len;
+	f->data = NULL;
+	f->index = s->rx.next;
+	if (nr > (s->rx.mask + 1) / 2)
+		return -EPROTO;
+	s->rx.next += nr;
+	if (__builtin_expect(f->type != SHMUX_FRAME_DATA, 0))
+		return shmux__shm_decode(s, f, len);
+	return 1;
+}
+
+static inline void shmux__shm_copy(struct shmux__shm *s,
+				   const struct shmux__frame *f, uint32_t pos,
+				   void *dst, uint32_t n)
+{
+	shmux__consumer_copy(&s->rx, f->index, pos, dst, n);
+}
+
+/*
+ * The seam. Each call goes to the link's table, or, for the shared-memory link,
+ * straight to the code above.
+ */
+static inline bool shmux__link_is_shm(const struct shmux__link *l)
+{
+	return __builtin_expect(l->ops == &shmux__shm_ops, 1);
+}
+
+static inline int shmux__link_send(struct shmux__link *l, uint32_t type,
+				   uint32_t flags, uint32_t id,
+				   const void *body, uint32_t len)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_send(shmux__shm(l), type, flags, id, body,
+				       len);
+	return l->ops->send(l, type, flags, id, body, len);
+}
+
+static inline uint32_t shmux__link_publish(struct shmux__link *l)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_publish(shmux__shm(l));
+	return l->ops->publish(l);
+}
+
+static inline bool shmux__link_ready(struct shmux__link *l, uint32_t reasons)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_ready(shmux__shm(l), reasons);
+	return l->ops->ready(l, reasons);
+}
+
+static inline int shmux__link_receive(struct shmux__link *l,
+				      struct shmux__frame *f)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_receive(shmux__shm(l), f);
+	return l->ops->receive(l, f);
+}
+
+static inline void shmux__link_copy(struct shmux__link *l,
+				    const struct shmux__frame *f, uint32_t pos,
+				    void *dst, uint32_t n)
+{
+	if (f->data)
+		__builtin_memcpy(dst, (const char *)f->data + pos, n);
+	else if (shmux__link_is_shm(l))
+		shmux__shm_copy(shmux__shm(l), f, pos, dst, n);
+	else
+		l->ops->copy(l, f, pos, dst, n);
+}
+
+#endif /* SHMUX_LINK_SHM_H */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * hello.h - the rendezvous: from a connected AF_UNIX socket to a region
+ *
+ * The dialler speaks first, the acceptor answers; each hands over its memfd and
+ * its credentials. A hello never blocks: it is stepped whenever its descriptor
+ * is ready, so that a silent client delays nobody.
+ */
+#ifndef SHMUX_REGION_HELLO_H
+#define SHMUX_REGION_HELLO_H
+
+#include <stdint.h>
+
+#include <shmux/common.h>
+#include <shmux/session.h>
+
+struct shmux__region;
+struct shmux__hello;
+
+struct shmux__hello_params {
+	uint32_t size;			/* of our region, bytes, page multiple */
+	uint64_t peer_size_max;		/* largest region we take */
+
+	/* Write what the peer is to find in our fresh, zeroed region. */
+	void (*format)(void *arg, void *own);
+
+	/* 0, or a negative errno that refuses the peer. NULL admits. */
+	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
+	void *arg;
+};
+
+/*
+ * Begin on @fd, which is the hello's from now on, on failure too. @params is
+ * copied. Return: 0 or -errno.
+ */
+int shmux__hello_open(int fd, enum shmux_role role,
+		      const struct shmux__hello_params *params,
+		      struct shmux__hello **hello);
+
+/*
+ * Go on without waiting. Return: 0 and a region, the hello being spent (still
+ * to be closed); -EAGAIN: step again when shmux__hello_fd() has
+ * shmux__hello_events() (POLLIN or POLLOUT); or the errno that ended it: of
+ * ours, or as the other side told us. When an acceptor refuses, it tells the
+ * dialler so.
+ */
+int shmux__hello_step(struct shmux__hello *hello,
+		      struct shmux__region **region);
+int shmux__hello_fd(const struct shmux__hello *hello);
+short shmux__hello_events(const struct shmux__hello *hello);
+
+/* Who is at the other end; known once the step has got that far. */
+const struct shmux_peer *shmux__hello_peer(const struct shmux__hello *hello);
+void shmux__hello_close(struct shmux__hello *hello);
+
+#endif /* SHMUX_REGION_HELLO_H */
