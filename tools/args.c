@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * args.c - what subcommands find on their command lines
+ *
+ * Options themselves are getopt_long()'s; here is what it leaves to us: one
+ * sentence for each mistake, and values with their limits.
+ */
+#include "args.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "say.h"
+
+#define SECONDS_MAX 1e6
+
+int args_refuse(const char *command, int c, char **argv)
+{
+	char letter[] = { '-', optopt, '\0' };
+	const char *option = letter;
+
+	if (!optopt || optopt >= ARGS_LONG || !strncmp(argv[optind - 1], "--", 2))
+		option = argv[optind - 1];
+	if (c == ':')
+		return say_usage(command, "it wants a value", "take '%s'", option);
+	if (optopt && option != letter)
+		return say_usage(command, "it takes no value", "take '%s'", option);
+	return say_usage(command, "there is no such option", "take '%s'", option);
+}
+
+int args_operand(const char *command, const char *noun, int argc, char **argv, const char **operand)
+{
+	if (optind == argc)
+		return say_usage(command, "none is given", "do without an %s", noun);
+	if (optind + 1 < argc)
+		return say_usage(command, "one is enough", "take '%s' as a further %s",
+				 argv[optind + 1], noun);
+	*operand = argv[optind];
+	return 0;
+}
+
+int args_none(const char *command, int argc, char **argv)
+{
+	if (optind < argc)
+		return say_usage(command, "it takes options only", "take '%s'", argv[optind]);
+	return 0;
+}
+
+int args_seconds(const char *command, const char *option, const char *text, uint64_t *ns)
+{
+	double seconds;
+	char *end;
+
+	seconds = strtod(text, &end);
+	if (end == text || *end || !(seconds >= 0 && seconds <= SECONDS_MAX))
+		return say_usage(command, "seconds from 0 to 1000000 are wanted",
+				 "take '%s' for %s", text, option);
+	*ns = seconds * 1e9;
+	return 0;
+}

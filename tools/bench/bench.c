@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * bench.c - the `shmux bench` command: which cases, and where to report
+ */
+#include "bench.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "args.h"
+#include "goals.h"
+#include "measure.h"
+#include "report.h"
+#include "say.h"
+
+static const struct bench_case *const tables[] = {
+	bench_limit_cacheline,
+	bench_limit_ring_small,
+	bench_limit_ring_copy,
+	bench_limit_ring_oneway,
+	bench_limit_record,
+	bench_limit_stream,
+	bench_limit_eventfd,
+	bench_limit_futex,
+	bench_limit_pipe,
+	bench_peer_af_unix,
+	bench_shmux_rtt,
+	bench_shmux_oneway,
+	bench_shmux_churn,
+	bench_shmux_stalled,
+};
+
+#define NR_TABLES (sizeof(tables) / sizeof(*tables))
+
+/* What the command line wants. NULL: all. */
+struct wish {
+	const char *test, *system, *json;
+	bool quick, list, help;
+};
+
+static const char usage[] =
+	"Usage: shmux bench [--quick] [--json FILE] [--test NAME] [--system NAME] [--list]\n"
+	"\n"
+	"Measures shmux beside the limits of this machine and beside AF_UNIX and a pipe,\n"
+	"in one run, between two processes; every payload byte is written and read. Ends\n"
+	"with the goals, and which were met. Figures mean most on an idle machine.\n"
+	"\n"
+	"  --quick        take less than 15 s instead of about a minute\n"
+	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
+	"                 then goes to standard error)\n"
+	"  --test NAME    only the rows of that test\n"
+	"  --system NAME  only the rows of that system\n"
+	"  --list         print the rows that would be measured, and measure nothing\n"
+	"  --help         show this text\n";
+
+static bool wanted(const struct wish *wish, const struct bench_case *bc)
+{
+	return (!wish->test || !strcmp(wish->test, bc->test)) &&
+	       (!wish->system || !strcmp(wish->system, bc->system));
+}
+
+/* Whether some row's test or system, as @offset says, is @name. */
+static bool exists(const char *name, size_t offset)
+{
+	for (size_t t = 0; t < NR_TABLES; t++)
+		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
+			if (!strcmp(name, *(const char *const *)((const char *)bc + offset)))
+				return true;
+	return false;
+}
+
+static int parse(struct wish *wish, int argc, char **argv)
+{
+	enum { QUICK = ARGS_LONG, JSON, TEST, SYSTEM, LIST, HELP };
+	static const struct option options[] = {
+		{ "quick", no_argument, NULL, QUICK },
+		{ "json", required_argument, NULL, JSON },
+		{ "test", required_argument, NULL, TEST },
+		{ "system", required_argument, NULL, SYSTEM },
+		{ "list", no_argument, NULL, LIST },
+		{ "help", no_argument, NULL, HELP },
+		{ 0 }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (c) {
+		case QUICK:
+			wish->quick = true;
+			break;
+		case JSON:
+			wish->json = optarg;
+			break;
+		case TEST:
+			wish->test = optarg;
+			break;
+		case SYSTEM:
+			wish->system = optarg;
+			break;
+		case LIST:
+			wish->list = true;
+			break;
+		case HELP:
+		case 'h':
+			wish->help = true;
+			return 0;
+		default:
+			return args_refuse("bench", c, argv);
+		}
+	}
+	if (optind < argc)
+		return say_usage("bench", "it takes options only", "take '%s'", argv[optind]);
+	if (wish->test && !exists(wish->test, offsetof(struct bench_case, test)))
+		return say_usage("bench", "there is no such test", "take '%s' for --test",
+				 wish->test);
+	if (wish->system && !exists(wish->system, offsetof(struct bench_case, system)))
+		return say_usage("bench", "there is no such system", "take '%s' for --system",
+				 wish->system);
+	return 0;
+}
+
+/* Adds what is wanted. Return: how many rows two CPUs are missing for. */
+static unsigned int choose(struct bench *b, const struct wish *wish)
+{
+	unsigned int nr_missing = 0;
+
+	for (size_t t = 0; t < NR_TABLES; t++)
+		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
+			if (wanted(wish, bc) && !bench_add(b, bc))
+				nr_missing++;
+	return nr_missing;
+}
+
+static void list(const struct wish *wish)
+{
+	printf("%-8s %-11s %6s %-8s %-8s %5s %s\n", "system", "test", "bytes", "wait", "path",
+	       "batch", "placement");
+	for (size_t t = 0; t < NR_TABLES; t++) {
+		for (const struct bench_case *bc = tables[t]; bc->system; bc++) {
+			if (!wanted(wish, bc))
+				continue;
+			printf("%-8s %-11s %6zu %-8s %-8s %5u %s\n", bc->system, bc->test,
+			       bc->bytes, bc->wait, bc->path ? bc->path : "-", bc->batch,
+			       bc->placement);
+		}
+	}
+}
+
+/* What is no row: measured if all of shmux is. */
+static void measure_beside(struct bench *b, bool quick)
+{
+	bench_count_calls(b, &bench_shmux_rtt[0], &b->calls_rtt);
+	bench_count_calls(b, &bench_shmux_oneway[0], &b->calls_oneway);
+	bench_watch_idle(b, &bench_shmux_idle, quick ? 2 : 10);
+}
+
+static int run(const struct wish *wish, FILE *json)
+{
+	static struct bench b;
+	FILE *out = json == stdout ? stderr : stdout;
+	unsigned int nr_missing;
+	int error;
+
+	error = bench_open(&b);
+	if (error)
+		return say_cannot(error, NULL, "get memory for the benchmark");
+	b.nr_rounds = wish->quick ? 3 : 7;
+	b.seconds = wish->quick ? 9.5 : 48;
+	nr_missing = choose(&b, wish);
+	if (b.nr_results)
+		bench_run_rounds(&b);
+	if (!wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
+		measure_beside(&b, wish->quick);
+	bench_report_table(&b, out);
+	if (nr_missing)
+		fprintf(out, "\n%u rows want two CPUs, and we may use only one.\n", nr_missing);
+	if (!wish->test && !wish->system)
+		bench_goals_print(&b, out);
+	if (json)
+		bench_report_json(&b, json);
+	bench_close(&b);
+	return b.failed ? SAY_FAILED : SAY_DONE;
+}
+
+int bench_main(int argc, char **argv)
+{
+	struct wish wish = { 0 };
+	FILE *json = NULL;
+	int status;
+
+	status = parse(&wish, argc, argv);
+	if (status)
+		return status;
+	if (wish.help) {
+		fputs(usage, stdout);
+		return SAY_DONE;
+	}
+	if (wish.list) {
+		list(&wish);
+		return SAY_DONE;
+	}
+	/* Before the minute is spent. */
+	if (wish.json) {
+		json = !strcmp(wish.json, "-") ? stdout : fopen(wish.json, "we");
+		if (!json)
+			return say_cannot(errno, NULL, "write to '%s'", wish.json);
+	}
+	status = run(&wish, json);
+	if (json && json != stdout) {
+		errno = 0;
+		if (ferror(json) | fclose(json))
+			return say_cannot(errno ? errno : EIO, NULL, "write to '%s'", wish.json);
+	}
+	return status;
+}
+
+/* The rows of the small table. */
+static bool is_brief(const struct bench_case *bc)
+{
+	bool rtt = !strcmp(bc->test, "rtt"), oneway = !strcmp(bc->test, "oneway");
+
+	return (rtt || oneway) && strcmp(bc->placement, "free") && strcmp(bc->path, "zerocopy") &&
+	       strcmp(bc->wait, "adaptive") && bc->batch <= 1 && bc->bytes >= 64;
+}
+
+int bench_brief(FILE *out, double seconds)
+{
+	static struct bench b;
+	int error;
+
+	error = bench_open(&b);
+	if (error)
+		return say_cannot(error, NULL, "get memory for the benchmark");
+	b.nr_rounds = 3;
+	b.seconds = seconds;
+	for (size_t t = 0; t < NR_TABLES; t++)
+		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
+			if (is_brief(bc))
+				bench_add(&b, bc);
+	bench_run_rounds(&b);
+	bench_report_brief(&b, out);
+	bench_close(&b);
+	return b.failed ? SAY_FAILED : SAY_DONE;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * case.h - what a benchmark case is, and what every case does alike
+ *
+ * A case is measured in two processes of its own, @near and @far, forked by
+ * the driver (measure.c) for each slice and killed by it afterwards: @far
+ * serves for ever, @near measures until its time is up. The driver only waits.
+ *
+ * What is included in every figure of every system, limits too:
+ *  - The sender writes every payload byte (bench_fill(), a value that changes
+ *    with each message) and the receiver reads every one (bench_check(),
+ *    which sums 64-bit words and stops the run if the sum is wrong).
+ *  - Where the path copies, the sender fills a buffer of its own and the
+ *    system copies out of it; the receiver reads the buffer the system copied
+ *    into. Where it does not, both work in place.
+ *  - A round trip is: fill, send, receive, check, fill, send, receive, check.
+ *    Each is one sample, taken from one reading of the clock to the next;
+ *    nothing is subtracted.
+ *  - One way, @near receives. Only what it received between two readings of
+ *    its own clock, with @far sending at full speed throughout, is counted.
+ */
+#ifndef SHMUX_BENCH_CASE_H
+#define SHMUX_BENCH_CASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+struct bench_run;
+
+/* A row of the JSON file, and how to measure it. Absent values are 0, NULL. */
+struct bench_case {
+	const char *system;
+	const char *test;
+	size_t bytes;
+	const char *wait;
+	const char *path;
+	unsigned int batch;
+	const char *placement;	/* split: two CPUs; same: one; free: not pinned */
+
+	/* In the driver, before the fork: 0 or -errno. May be NULL. */
+	int (*setup)(struct bench_run *run);
+	void (*near)(struct bench_run *run);
+	void (*far)(struct bench_run *run);
+};
+
+/* Each ends with a case whose @system is NULL. */
+extern const struct bench_case bench_limit_cacheline[];
+extern const struct bench_case bench_limit_ring_small[];
+extern const struct bench_case bench_limit_ring_copy[];
+extern const struct bench_case bench_limit_ring_oneway[];
+extern const struct bench_case bench_limit_record[];
+extern const struct bench_case bench_limit_stream[];
+extern const struct bench_case bench_limit_eventfd[];
+extern const struct bench_case bench_limit_futex[];
+extern const struct bench_case bench_limit_pipe[];
+extern const struct bench_case bench_peer_af_unix[];
+extern const struct bench_case bench_shmux_rtt[];
+extern const struct bench_case bench_shmux_oneway[];
+extern const struct bench_case bench_shmux_churn[];
+extern const struct bench_case bench_shmux_stalled[];
+
+/* Not a row: one that exchanges a few messages and then waits for ever. */
+extern const struct bench_case bench_shmux_idle;
+
+enum {
+	BENCH_NR_FDS = 4,
+	BENCH_SHARED = 8 << 20,		/* bytes at bench_run.shared */
+	BENCH_MAX_SAMPLES = 1 << 20,
+};
+
+/* One slice of one case; lies in memory that all three processes share. */
+struct bench_run {
+	const struct bench_case *bc;
+
+	void *shared;			/* zeroed anew for each slice */
+	int fds[BENCH_NR_FDS];		/* setup's; -1 if unused; closed by the driver */
+
+	uint64_t warm, slice;		/* ticks to run before and while measuring */
+	uint64_t from, until;		/* @near's clock: measuring began, will end */
+	uint64_t last;			/* @near's clock: last reading */
+
+	uint64_t nr_messages;		/* received between @from and @last */
+	uint32_t nr_samples;
+	uint32_t *samples;		/* ticks */
+
+	_Atomic uint32_t settled;	/* idle: set when nothing more will be said */
+	uint64_t stalled_bytes;		/* stalled-rtt: what the stalled stream took */
+	char failure[160];
+};
+
+/* Ends the calling end's process; the driver prints @what and the errno's name. */
+void bench_fail(struct bench_run *run, const char *what, int error) __attribute__((noreturn));
+
+/* A clock that costs little. The driver calibrates it. */
+static inline uint64_t bench_ticks(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_ia32_rdtsc();
+#else
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+#endif
+}
+
+typedef uint64_t bench_vector_t __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* The 64-bit word that message @seq consists of. */
+static inline uint64_t bench_word(uint64_t seq)
+{
+	return (seq & 0xff) * 0x0101010101010101ull;
+}
+
+/* Writes every byte. @len is a multiple of 16, @buf aligned to 8. */
+static inline void bench_fill(void *buf, size_t len, uint64_t seq)
+{
+	bench_vector_t *v = buf, value = { bench_word(seq), bench_word(seq) };
+
+	if (len > 512) {
+		memset(buf, seq & 0xff, len);
+		return;
+	}
+	for (size_t i = 0; i < len / sizeof(*v); i++)
+		v[i] = value;
+}
+
+/* Reads every byte. @len is a multiple of 16, @buf aligned to 8. */
+static inline uint64_t bench_sum(const void *buf, size_t len)
+{
+	const bench_vector_t *v = buf;
+	bench_vector_t a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+	size_t n = len / sizeof(*v);
+
+	for (size_t i = 0; i + 4 <= n; i += 4) {
+		a += v[i];
+		b += v[i + 1];
+		c += v[i + 2];
+		d += v[i + 3];
+	}
+	for (size_t left = n % 4; left; left--)
+		a += v[n - left];
+	a += b + c + d;
+	return a[0] + a[1];
+}
+
+/* Reads every byte, and ends the run unless it is message @seq. */
+static inline void bench_check(struct bench_run *run, const void *buf, size_t len, uint64_t seq)
+{
+	if (__builtin_expect(bench_sum(buf, len) != bench_word(seq) * (len / 8), 0))
+		bench_fail(run, "the payload that arrived is not the one that was sent", 0);
+}
+
+/* Call once, when both ends are ready to run at full speed. */
+static inline void bench_start(struct bench_run *run)
+{
+	run->last = bench_ticks();
+	run->from = run->last + run->warm;
+	run->until = run->from + run->slice;
+}
+
+/* Call after each round trip. Returns whether to go on. */
+static inline bool bench_lap(struct bench_run *run)
+{
+	uint64_t now = bench_ticks(), took = now - run->last;
+
+	if (run->last >= run->from)
+		run->samples[run->nr_samples++] = took < UINT32_MAX ? took : UINT32_MAX;
+	run->last = now;
+	return now < run->until && run->nr_samples < BENCH_MAX_SAMPLES;
+}
+
+/* Call after each @nr messages received one way. Returns whether to go on. */
+static inline bool bench_took(struct bench_run *run, unsigned int nr)
+{
+	uint64_t now = bench_ticks();
+
+	if (run->last >= run->from)
+		run->nr_messages += nr;
+	else if (now >= run->from)
+		run->from = now;	/* the count begins exactly here */
+	run->last = now;
+	return now < run->until;
+}
+
+#endif

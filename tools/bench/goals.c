@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * goals.c - what shmux wants to reach, and whether it did in this run
+ *
+ * Goals are ratios between rows of one run. Nothing here is an assertion: a
+ * missed goal is reported, and the exit code stays the same.
+ */
+#include "goals.h"
+
+#include <string.h>
+
+enum relation { AT_MOST, AT_LEAST, LESS };
+
+/* A row by its keys, in the order of the JSON file. */
+#define ROW(...) find(b, __VA_ARGS__)
+#define P50(...) bench_p50(ROW(__VA_ARGS__))
+#define RATE(...) bench_rate(ROW(__VA_ARGS__))
+
+static bool same(const char *x, const char *y)
+{
+	return x == y || (x && y && !strcmp(x, y));
+}
+
+static const struct bench_result *find(const struct bench *b, const char *system, const char *test,
+				       size_t bytes, const char *wait, const char *path,
+				       unsigned int batch, const char *placement)
+{
+	for (unsigned int i = 0; i < b->nr_results; i++) {
+		const struct bench_case *bc = b->results[i].bc;
+
+		if (same(bc->system, system) && same(bc->test, test) && bc->bytes == bytes &&
+		    same(bc->wait, wait) && same(bc->path, path) && bc->batch == batch &&
+		    same(bc->placement, placement))
+			return &b->results[i];
+	}
+	return NULL;
+}
+
+/* The least, of those that are there. */
+static double least(const double *figures, unsigned int nr)
+{
+	double found = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		if (figures[i] && (!found || figures[i] < found))
+			found = figures[i];
+	return found;
+}
+
+static void print_goal(FILE *out, const char *what, bool known, double figure,
+		       enum relation relation, double goal, const char *unit)
+{
+	static const char *const signs[] = { "<=", ">=", "<" };
+	bool met = relation == AT_MOST ? figure <= goal :
+		   relation == AT_LEAST ? figure >= goal :
+					  figure < goal;
+
+	fprintf(out, "  %-62s %2s %5.5g%-3s ", what, signs[relation], goal, unit);
+	if (known)
+		fprintf(out, "%8.3f%-3s %s\n", figure, unit, met ? "met" : "MISSED");
+	else
+		fprintf(out, "%8s\n", "-");
+}
+
+static void print_ratio(FILE *out, const char *what, double x, double y, enum relation relation,
+			double goal)
+{
+	print_goal(out, what, x && y, x && y ? x / y : 0, relation, goal, "");
+}
+
+static void print_small(const struct bench *b, FILE *out)
+{
+	const struct bench_result *rtt48 = ROW("shmux", "rtt", 48, "spin", "copy", 0, "split");
+	const struct bench_result *rtt64 = ROW("shmux", "rtt", 64, "spin", "copy", 0, "split");
+	double line = P50("limit", "cacheline", 0, "spin", NULL, 0, "split");
+
+	print_ratio(out, "48 B round trip, spin, split / bare cache line", bench_p50(rtt48), line,
+		    AT_MOST, 1.25);
+	print_ratio(out, "64 B round trip, spin, split / bare cache line", bench_p50(rtt64), line,
+		    AT_MOST, 1.25);
+	print_ratio(out, "48 B round trip, spin, split: p99 / p50", bench_p99(rtt48),
+		    bench_p50(rtt48), AT_MOST, 2);
+	print_ratio(out, "64 B round trip, spin, split: p99 / p50", bench_p99(rtt64),
+		    bench_p50(rtt64), AT_MOST, 2);
+}
+
+static void print_large(const struct bench *b, FILE *out)
+{
+	double ring4k = P50("limit", "ring-rtt", 4096, "spin", "copy", 0, "split");
+	double ring64k = P50("limit", "ring-rtt", 65536, "spin", "copy", 0, "split");
+	double parts = P50("limit", "ring-rtt", 65536, "spin", "copy", 4, "split");
+	double copy = P50("shmux", "rtt", 65536, "spin", "copy", 0, "split");
+
+	print_ratio(out, "4 KB round trip, spin, copy / bare copying ring",
+		    P50("shmux", "rtt", 4096, "spin", "copy", 0, "split"), ring4k, AT_MOST, 1.15);
+	print_ratio(out, "64 KB round trip, spin, copy / bare copying ring", copy, ring64k,
+		    AT_MOST, 1.15);
+	print_ratio(out, "64 KB round trip, spin, copy / bare ring with 4 fragments", copy, parts,
+		    AT_MOST, 1.15);
+	print_ratio(out, "64 KB round trip, spin, zero copy / bare copying ring",
+		    P50("shmux", "rtt", 65536, "spin", "zerocopy", 0, "split"), ring64k, LESS, 1);
+}
+
+static void print_blocking(const struct bench *b, FILE *out, const char *placement, double goal)
+{
+	double shmux = P50("shmux", "rtt", 64, "block", "copy", 0, placement);
+	double wakes[] = {
+		P50("eventfd", "rtt", 8, "block", "copy", 0, placement),
+		P50("futex", "rtt", 4, "block", "copy", 0, placement),
+		P50("pipe", "rtt", 64, "block", "copy", 0, placement),
+	};
+	char what[80];
+
+	snprintf(what, sizeof(what), "64 B round trip, block, %s / best of eventfd, futex, pipe",
+		 placement);
+	print_ratio(out, what, shmux, least(wakes, 3), AT_MOST, goal);
+	snprintf(what, sizeof(what), "64 B round trip, block, %s / AF_UNIX", placement);
+	print_ratio(out, what, shmux, P50("af_unix", "rtt", 64, "block", "copy", 0, placement),
+		    LESS, 1);
+}
+
+static void print_idle(const struct bench *b, FILE *out)
+{
+	print_ratio(out, "64 B round trip, adaptive, split / spin",
+		    P50("shmux", "rtt", 64, "adaptive", "copy", 0, "split"),
+		    P50("shmux", "rtt", 64, "spin", "copy", 0, "split"), AT_MOST, 1.3);
+	print_goal(out, "idle session, adaptive, both ends: wake-ups", b->idle.known,
+		   b->idle.wakeups, AT_MOST, 20, "/s");
+	print_goal(out, "idle session, adaptive, both ends: CPU", b->idle.known,
+		   b->idle.cpu * 100, AT_MOST, 0.1, " %");
+}
+
+static void print_oneway(const struct bench *b, FILE *out)
+{
+	double bulk = RATE("shmux", "oneway", 65536, "spin", "copy", 1, "split");
+
+	print_ratio(out, "64 B one way, each published / bare ring of batch 1",
+		    RATE("shmux", "oneway", 64, "spin", "copy", 1, "split"),
+		    RATE("limit", "ring-oneway", 64, "spin", "copy", 1, "split"), AT_LEAST, 1);
+	print_ratio(out, "64 B one way, batches of 64 / bare ring of batch 64",
+		    RATE("shmux", "oneway", 64, "spin", "copy", 64, "split"),
+		    RATE("limit", "ring-oneway", 64, "spin", "copy", 64, "split"), AT_LEAST, 0.5);
+	print_ratio(out, "64 KB one way, copy / bare copying stream", bulk,
+		    RATE("limit", "copy-stream", 65536, "spin", "copy", 0, "split"), AT_LEAST,
+		    0.85);
+	print_ratio(out, "64 KB one way, copy / AF_UNIX, split", bulk,
+		    RATE("af_unix", "oneway", 65536, "block", "copy", 1, "split"), AT_LEAST, 4);
+}
+
+static void print_calls(FILE *out, const char *what, const struct bench_calls *calls)
+{
+	print_goal(out, what, calls->known, calls->known ? (double)calls->nr_calls /
+		   calls->nr_messages : 0, AT_MOST, 0, "");
+	if (calls->known)
+		fprintf(out, "    (%llu calls, %llu messages)\n",
+			(unsigned long long)calls->nr_calls,
+			(unsigned long long)calls->nr_messages);
+}
+
+static void print_streams(const struct bench *b, FILE *out)
+{
+	const struct bench_result *stalled =
+		ROW("shmux", "stalled-rtt", 64, "spin", "copy", 0, "split");
+	double rtt = P50("shmux", "rtt", 64, "spin", "copy", 0, "split");
+
+	print_ratio(out, "open + 64 B echo + close / 64 B round trip",
+		    P50("shmux", "churn", 64, "spin", "copy", 0, "split"), rtt, AT_MOST, 4);
+	print_calls(out, "system calls a message, 64 B round trips, busy", &b->calls_rtt);
+	print_calls(out, "system calls a message, 64 B one way, busy", &b->calls_oneway);
+	print_ratio(out, "64 B round trip beside a stalled stream / without",
+		    bench_p50(stalled), rtt, AT_MOST, 1.1);
+	if (stalled && stalled->stalled_bytes)
+		fprintf(out, "    (the stalled stream took %.0f KiB, then no more)\n",
+			stalled->stalled_bytes / 1024.0);
+}
+
+/* Not pinned, a round trip falls on either side by chance: no median can say it. */
+static void print_free(const struct bench *b, FILE *out)
+{
+	const struct bench_result *rows[] = {
+		ROW("shmux", "rtt", 64, "block", "copy", 0, "free"),
+		ROW("eventfd", "rtt", 8, "block", "copy", 0, "free"),
+		ROW("futex", "rtt", 4, "block", "copy", 0, "free"),
+		ROW("pipe", "rtt", 64, "block", "copy", 0, "free"),
+		ROW("af_unix", "rtt", 64, "block", "copy", 0, "free"),
+	};
+	bool titled = false;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (!bench_p50(rows[i]))
+			continue;
+		if (!titled)
+			fprintf(out, "\nRound trip, block, not pinned: p50 of %u alternated runs, "
+				     "least, median, most\n", rows[i]->nr_rounds);
+		titled = true;
+		fprintf(out, "  %-8s %7.1f us %7.1f us %7.1f us\n", rows[i]->bc->system,
+			bench_p50_min(rows[i]) / 1e3, bench_p50(rows[i]) / 1e3,
+			bench_p50_max(rows[i]) / 1e3);
+	}
+}
+
+void bench_goals_print(const struct bench *b, FILE *out)
+{
+	fprintf(out, "\nGoals: ratios of p50 or of messages a second within this run\n");
+	print_small(b, out);
+	print_large(b, out);
+	print_blocking(b, out, "same", 1.25);
+	print_blocking(b, out, "split", 1.1);
+	print_idle(b, out);
+	print_oneway(b, out);
+	print_streams(b, out);
+	print_free(b, out);
+}

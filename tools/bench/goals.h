@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SHMUX_BENCH_GOALS_H
+#define SHMUX_BENCH_GOALS_H
+
+#include "measure.h"
+
+/* How shmux's rows compare with the others' of the same run; what is missing is "-". */
+void bench_goals_print(const struct bench *b, FILE *out);
+
+#endif /* SHMUX_BENCH_GOALS_H */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * report.h - the rows, for people and for programs
+ */
+#ifndef SHMUX_BENCH_REPORT_H
+#define SHMUX_BENCH_REPORT_H
+
+#include "measure.h"
+
+void bench_report_table(const struct bench *b, FILE *out);
+void bench_report_json(const struct bench *b, FILE *out);
+
+/* shmux, AF_UNIX and a pipe, side by side. */
+void bench_report_brief(const struct bench *b, FILE *out);
+
+#endif /* SHMUX_BENCH_REPORT_H */

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * shmux_end.c - sessions, streams and round trips for shmux's cases
+ */
+#include "shmux_end.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define PATIENCE_NS 2000000000ull
+
+int bench_shmux_setup(struct bench_run *run)
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
+}
+
+static struct shmux_session *attach(struct bench_run *run, int fd, enum shmux_role role)
+{
+	struct shmux_session_options options = { .size = sizeof(options) };
+	const char *wait = run->bc->wait;
+	struct shmux_session *s;
+	int error;
+
+	options.spin = !strcmp(wait, "spin") ? SHMUX_SPIN_ENDLESS :
+		       !strcmp(wait, "block") ? SHMUX_SPIN_NONE :
+						SHMUX_SPIN_ADAPTIVE;
+	error = shmux_session_attach(fd, role, &options, shmux_now() + PATIENCE_NS, &s);
+	if (error)
+		bench_fail(run, "shmux_session_attach", error);
+	return s;
+}
+
+struct shmux_session *bench_near_session(struct bench_run *run)
+{
+	return attach(run, run->fds[0], SHMUX_ROLE_DIALLER);
+}
+
+struct shmux_session *bench_far_session(struct bench_run *run)
+{
+	return attach(run, run->fds[1], SHMUX_ROLE_ACCEPTOR);
+}
+
+struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s)
+{
+	struct shmux_stream *st;
+	int error;
+
+	error = shmux_session_open(s, SHMUX_STREAM_BYTES, &st);
+	if (error)
+		bench_fail(run, "shmux_session_open", error);
+	return st;
+}
+
+struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_session *s)
+{
+	struct shmux_stream *st;
+	int error;
+
+	error = shmux_session_accept(s, 0, &st);
+	if (error)
+		bench_fail(run, "shmux_session_accept", error);
+	return st;
+}
+
+static _Alignas(4096) uint8_t out[65536], in[65536];
+
+/* Sizes that the compiler should know, since it does in the limits. */
+static inline void near_echo(struct bench_run *run, struct shmux_stream *st, size_t bytes)
+{
+	uint64_t n = 0;
+
+	bench_start(run);
+	do {
+		bench_fill(out, bytes, n);
+		bench_put(run, st, out, bytes);
+		bench_get(run, st, in, bytes);
+		bench_check(run, in, bytes, ~n++);
+	} while (bench_lap(run));
+}
+
+static inline void far_echo(struct bench_run *run, struct shmux_stream *st, size_t bytes)
+{
+	for (uint64_t n = 0;; n++) {
+		bench_get(run, st, in, bytes);
+		bench_check(run, in, bytes, n);
+		bench_fill(out, bytes, ~n);
+		bench_put(run, st, out, bytes);
+	}
+}
+
+void bench_near_echo(struct bench_run *run, struct shmux_stream *st)
+{
+	switch (run->bc->bytes) {
+	case 48:
+		near_echo(run, st, 48);
+		break;
+	case 64:
+		near_echo(run, st, 64);
+		break;
+	default:
+		near_echo(run, st, run->bc->bytes);
+		break;
+	}
+}
+
+void bench_far_echo(struct bench_run *run, struct shmux_stream *st)
+{
+	switch (run->bc->bytes) {
+	case 48:
+		far_echo(run, st, 48);
+		break;
+	case 64:
+		far_echo(run, st, 64);
+		break;
+	default:
+		far_echo(run, st, run->bc->bytes);
+		break;
+	}
+	__builtin_unreachable();
+}

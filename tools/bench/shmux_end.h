@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * shmux_end.h - what the ends of shmux's cases do alike
+ */
+#ifndef SHMUX_BENCH_SHMUX_END_H
+#define SHMUX_BENCH_SHMUX_END_H
+
+#include <shmux/shmux.h>
+
+#include "case.h"
+
+/* Setup: a pair of sockets, for bench_session() to attach to. */
+int bench_shmux_setup(struct bench_run *run);
+
+/* A session between the ends that waits as the case says; fails the run. */
+struct shmux_session *bench_near_session(struct bench_run *run);
+struct shmux_session *bench_far_session(struct bench_run *run);
+
+/* @near opens byte streams, @far accepts them in the same order; both fail the run. */
+struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s);
+struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_session *s);
+
+/* Writes all of @buf. */
+static inline void bench_put(struct bench_run *run, struct shmux_stream *st, const void *buf,
+			     size_t len)
+{
+	ssize_t put = shmux_stream_write(st, buf, len);
+
+	if (__builtin_expect(put != (ssize_t)len, 0))
+		bench_fail(run, "shmux_stream_write", put);
+}
+
+/* Reads all of @buf. */
+static inline void bench_get(struct bench_run *run, struct shmux_stream *st, void *buf, size_t size)
+{
+	for (size_t len = 0; len < size;) {
+		ssize_t got = shmux_stream_read(st, (char *)buf + len, size - len);
+
+		if (__builtin_expect(got <= 0, 0))
+			bench_fail(run, "shmux_stream_read", got);
+		len += got;
+	}
+}
+
+/* Round trips on @st, until the time is up; and for ever. */
+void bench_near_echo(struct bench_run *run, struct shmux_stream *st);
+void bench_far_echo(struct bench_run *run, struct shmux_stream *st) __attribute__((noreturn));
+
+#endif /* SHMUX_BENCH_SHMUX_END_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SHMUX_TOOLS_REGIONS_H
+#define SHMUX_TOOLS_REGIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A region that somebody reads: one of the two of a session. */
+struct region {
+	pid_t owner;			/* maps it read-write */
+	pid_t reader;			/* maps it read-only */
+	uint64_t start;			/* where, in the owner */
+};
+
+struct regions {
+	struct region *all;
+	size_t nr;
+};
+
+/* What one end of a session shows to onlookers. */
+struct region_facts {
+	bool known;
+	uint32_t depth;			/* slots filled that the peer has not said to be consumed */
+	uint32_t slots;			/* in the ring */
+	uint32_t streams;		/* open */
+};
+
+/* Look at all processes that we may look at. Return: 0 or -errno. */
+int regions_open(struct regions *r);
+void regions_close(struct regions *r);
+
+/* How many sessions @a and @b have with each other, as far as regions tell. */
+unsigned int regions_count(const struct regions *r, pid_t a, pid_t b);
+
+/*
+ * The facts of each end, unless that is not permitted or the two have several
+ * sessions, which cannot be told apart.
+ */
+void regions_look(const struct regions *r, pid_t a, pid_t b, struct region_facts *of_a,
+		  struct region_facts *of_b);
+
+#endif /* SHMUX_TOOLS_REGIONS_H */
