@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* pair.c - makes sessions between a test and its far side */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pair.h"
+#include "process.h"
+
+/* What the far side needs to know to make its end. */
+struct recipe {
+	bool has_options;
+	struct shmux_session_options options;
+	char name[64];
+};
+
+static const struct shmux_session_options *recipe_options(const struct recipe *recipe)
+{
+	return recipe->has_options ? &recipe->options : NULL;
+}
+
+static int64_t side_attach(struct side *side)
+{
+	const struct recipe *recipe = side->in;
+	int fd = side->fd;
+
+	side->fd = -1;
+	return shmux_session_attach(fd, SHMUX_ROLE_ACCEPTOR, recipe_options(recipe),
+				    shmux_now() + LONG_ENOUGH, &side->session);
+}
+
+static int64_t side_listen(struct side *side)
+{
+	const struct recipe *recipe = side->in;
+	struct shmux_listener_options options = {
+		.size = sizeof(options),
+		.session = recipe_options(recipe),
+	};
+
+	return shmux_listener_open(recipe->name, &options, &side->listener);
+}
+
+static int64_t side_accept_session(struct side *side)
+{
+	int ret;
+
+	shmux_listener_set_deadline(side->listener, shmux_now() + LONG_ENOUGH);
+	ret = shmux_listener_accept_session(side->listener, 0, &side->session);
+	shmux_listener_close(side->listener);
+	side->listener = NULL;
+	return ret;
+}
+
+/* Over a socket pair, which is there before the child is. */
+static int pair_attach(struct pair *pair, enum pair_kind kind, struct recipe *recipe,
+		       const struct shmux_session_options *near)
+{
+	int fds[2], ret, far_ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return -errno;
+	ret = far_start_with(&pair->far,
+			     kind == PAIR_SAME_PROCESS ? FAR_SAME_PROCESS : FAR_CHILD, fds[1],
+			     fds[0]);
+	if (ret) {
+		close(fds[0]);
+		close(fds[1]);
+		return ret;
+	}
+	far_begin(&pair->far, side_attach, recipe, sizeof(*recipe), 0);
+	ret = shmux_session_attach(fds[0], SHMUX_ROLE_DIALLER, near, shmux_now() + LONG_ENOUGH,
+				   &pair->session);
+	far_ret = (int)far_finish(&pair->far, NULL);
+	return ret ? ret : far_ret;
+}
+
+static int pair_dial(struct pair *pair, struct recipe *recipe,
+		     const struct shmux_session_options *near)
+{
+	int ret, far_ret;
+
+	name_make(pair->name);
+	memcpy(recipe->name, pair->name, sizeof(recipe->name));
+	ret = far_start(&pair->far, FAR_CHILD);
+	if (!ret)
+		ret = (int)far_call(&pair->far, side_listen, recipe, sizeof(*recipe), NULL, 0);
+	if (ret)
+		return ret;
+	far_begin(&pair->far, side_accept_session, NULL, 0, 0);
+	ret = shmux_session_dial(pair->name, near, shmux_now() + LONG_ENOUGH, &pair->session);
+	far_ret = (int)far_finish(&pair->far, NULL);
+	return ret ? ret : far_ret;
+}
+
+int pair_open(struct pair *pair, enum pair_kind kind, const struct shmux_session_options *near,
+	      const struct shmux_session_options *far)
+{
+	struct recipe recipe = { .has_options = false };
+
+	memset(pair, 0, sizeof(*pair));
+	pair->nr_fds = process_nr_fds();
+	if (far) {
+		recipe.has_options = true;
+		recipe.options = *far;
+	}
+	if (kind == PAIR_LISTENER)
+		return pair_dial(pair, &recipe, near);
+	return pair_attach(pair, kind, &recipe, near);
+}
+
+int pair_open_stream(struct pair *pair, unsigned int flags, struct shmux_stream **near)
+{
+	int ret = shmux_session_open(pair->session, flags, near);
+
+	return ret ? ret : far_accept(&pair->far, 0);
+}
+
+int pair_close(struct pair *pair)
+{
+	int ret;
+
+	shmux_session_close(pair->session, 0);
+	pair->session = NULL;
+	ret = far_stop(&pair->far);
+	if (process_nr_fds() != pair->nr_fds) {
+		fprintf(stderr, "# near: %d descriptors at first, %d at last\n", pair->nr_fds,
+			process_nr_fds());
+		ret = -1;
+	}
+	if (process_leaks()) {
+		fprintf(stderr, "# near: memory was lost\n");
+		ret = -1;
+	}
+	return ret;
+}
+
+void pair_abandon(struct pair *pair)
+{
+	far_kill(&pair->far);
+}
+
+int session_pump(struct shmux_session *session)
+{
+	struct shmux_event events[16];
+	int n, nr = 0;
+
+	do {
+		n = shmux_session_pump(session, events, 16);
+		if (n < 0)
+			return n;
+		nr += n;
+	} while (n == 16);
+	return nr;
+}
+
+struct shmux_session_counters session_counters(struct shmux_session *session)
+{
+	struct shmux_session_counters counters = { .size = sizeof(counters) };
+
+	shmux_session_counters(session, &counters);
+	return counters;
+}

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# PROVES: every directory says what it is for, and the documents' links lead somewhere
+set -u
+cd "${SRC:-$(dirname "$0")/../..}" || exit 1
+tool=${BUILD:-build}/shmux
+bad=0
+
+complain()
+{
+	echo "$*"
+	bad=1
+}
+
+# Directories whose parent's README speaks for them.
+exempt=" .ci LICENSES man libshmux/include libshmux/include/shmux uapi/linux tools/bench tests/unit tests/lib tests/house tests/common "
+while IFS= read -r dir; do
+	case $exempt in *" $dir "*) continue ;; esac
+	[ -s "$dir/README.md" ] || complain "$dir has no README.md"
+done < <(find . -mindepth 1 \( -name .git -o -path ./build \) -prune -o -type d ! -empty -print | sed 's|^\./||')
+for file in README.md CONTRIBUTING.md NEWS COPYING; do
+	[ -s $file ] || complain "$file is missing"
+done
+
+# Relative links of the documents.
+while IFS=: read -r file link; do
+	link=${link#*](} link=${link%)} link=${link%%#*}
+	case $link in '' | *://* | mailto:*) continue ;; esac
+	[ -e "$(dirname "$file")/$link" ] || complain "$file: its link to $link leads nowhere"
+done < <(grep -roE --include='*.md' --exclude-dir=build --exclude-dir=.git '\]\([^) ]+\)' .)
+
+# Each subcommand that --help lists (two blanks, the name, two blanks) is in the man page.
+if [ -x "$tool" ] && [ -f man/shmux.1 ]; then
+	commands=$("$tool" --help | sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p; s/^  shmux \([a-z]*\).*/\1/p' | sort -u)
+	[ -n "$commands" ] || complain "shmux --help lists no subcommand"
+	for command in $commands; do
+		grep -qw -- "$command" man/shmux.1 man/shmux-*.1 2>/dev/null ||
+			complain "man/shmux.1 does not mention the subcommand $command"
+	done
+fi
+exit $bad

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * busy.c - while both sides are busy there is no system call at all
+ *
+ * Counted twice: by the library's own counters, and by the kernel, which can be
+ * told to signal every system call of a thread (syscall user dispatch).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "kselftest_harness.h"
+#include "pair.h"
+#include "process.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#endif
+#define DISPATCH_OFF 0
+#define DISPATCH_ON 1
+#define ALLOW 0
+#define BLOCK 1
+
+/* What the kernel looks at before each system call. */
+static volatile char selector;
+static volatile sig_atomic_t nr_calls;
+static volatile int first_call;
+
+static void on_call(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	/* The call is not made; from here on they are, so that all goes on. */
+	selector = ALLOW;
+	if (!nr_calls)
+		first_call = info->si_syscall;
+	nr_calls++;
+}
+
+/* Return: 0, or -errno where the kernel cannot do it. */
+static int dispatch_begin(void)
+{
+	struct sigaction action = { .sa_sigaction = on_call, .sa_flags = SA_SIGINFO };
+
+	nr_calls = 0;
+	selector = ALLOW;
+	if (sigaction(SIGSYS, &action, NULL) ||
+	    prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, 0L, 0L, &selector))
+		return -errno;
+	selector = BLOCK;
+	return 0;
+}
+
+/* Return: how many calls there were (one stands for all that followed). */
+static int dispatch_end(void)
+{
+	selector = ALLOW;
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_OFF, 0L, 0L, 0L);
+	if (nr_calls)
+		fprintf(stderr, "# the first system call was number %d\n", first_call);
+	return nr_calls;
+}
+
+/* Whether reading the clock is a system call on this machine, or cannot be told. */
+static bool cannot_count(void)
+{
+	if (dispatch_begin())
+		return true;
+	for (int i = 0; i < 100; i++)
+		shmux_now();
+	return dispatch_end() != 0;
+}
+
+FIXTURE(busy)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_stream *near;
+};
+
+FIXTURE_VARIANT(busy)
+{
+	enum pair_kind kind;
+};
+
+FIXTURE_VARIANT_ADD(busy, two_processes)
+{
+	.kind = PAIR_TWO_PROCESSES,
+};
+
+FIXTURE_VARIANT_ADD(busy, listener)
+{
+	.kind = PAIR_LISTENER,
+};
+
+FIXTURE_SETUP(busy)
+{
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS);
+
+	if (process_nr_cpus() < 2)
+		SKIP(return, "two sides that spin need a CPU each");
+	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, options, options));
+	self->far = &self->pair.far;
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+}
+
+FIXTURE_TEARDOWN(busy)
+{
+	shmux_stream_close(self->near);
+	if (self->pair.session)
+		PAIR_TEARDOWN(&self->pair);
+}
+
+struct rally {
+	uint32_t nr;
+	size_t len;
+	bool counted;		/* by the kernel */
+	bool zerocopy;
+};
+
+/* What happened during a rally, on one side. */
+struct tally {
+	int64_t done;
+	int nr_calls;
+	uint64_t kicks, sleeps;
+};
+
+static bool send_one(struct shmux_stream *st, const struct rally *rally, uint32_t i, char *buf)
+{
+	struct shmux_span span;
+
+	if (!rally->zerocopy) {
+		memcpy(buf, &i, sizeof(i));
+		return shmux_stream_write(st, buf, rally->len) == (ssize_t)rally->len;
+	}
+	if (shmux_stream_reserve(st, rally->len, &span, 0))
+		return false;
+	memcpy(span.data, &i, sizeof(i));
+	return shmux_stream_submit(st, &span, rally->len, 0) == (ssize_t)rally->len;
+}
+
+static bool recv_one(struct shmux_stream *st, const struct rally *rally, uint32_t i, char *buf)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = rally->len };
+	struct shmux_view view;
+	size_t got = 0;
+
+	if (!rally->zerocopy)
+		return shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL) == (ssize_t)rally->len &&
+		       !memcmp(buf, &i, sizeof(i));
+	while (got < rally->len) {
+		if (shmux_stream_take(st, &view, 0) <= 0)
+			return false;
+		if (!got && memcmp(view.data, &i, sizeof(i)))
+			return false;
+		got += view.len;
+		shmux_stream_release(st, &view);
+	}
+	return got == rally->len;
+}
+
+/* One side of a rally. The first rounds warm up and are not counted. */
+static int64_t play(struct shmux_stream *st, const struct rally *rally, bool serves,
+		    struct tally *tally)
+{
+	static char buf[65536];
+	const uint32_t warm_up = 1000;
+	struct shmux_session_counters before, after;
+	uint32_t i;
+
+	for (i = 0; i < warm_up + rally->nr; i++) {
+		if (i == warm_up) {
+			before = session_counters(shmux_stream_session(st));
+			if (rally->counted && dispatch_begin())
+				return SIDE_FAILED;
+		}
+		if (serves) {
+			if (!send_one(st, rally, i, buf) || !recv_one(st, rally, i, buf))
+				break;
+		} else {
+			if (!recv_one(st, rally, i, buf) || !send_one(st, rally, i, buf))
+				break;
+		}
+	}
+	tally->nr_calls = rally->counted ? dispatch_end() : 0;
+	after = session_counters(shmux_stream_session(st));
+	tally->kicks = after.kicks_sent - before.kicks_sent;
+	tally->sleeps = after.sleeps - before.sleeps;
+	tally->done = i - warm_up;
+	return tally->done;
+}
+
+static int64_t side_play(struct side *side)
+{
+	return play(side->stream, side->in, false, side->out);
+}
+
+static void check_rally(struct __test_metadata *_metadata, FIXTURE_DATA(busy) *self,
+			const struct rally *rally)
+{
+	struct tally near = { .done = -1 }, far = { .done = -1 };
+
+	far_begin(self->far, side_play, rally, sizeof(*rally), sizeof(far));
+	EXPECT_EQ(rally->nr, play(self->near, rally, true, &near));
+	EXPECT_EQ(rally->nr, far_finish(self->far, &far));
+	EXPECT_EQ(0, near.nr_calls);
+	EXPECT_EQ(0, far.nr_calls);
+	EXPECT_EQ(0, near.kicks);
+	EXPECT_EQ(0, far.kicks);
+	EXPECT_EQ(0, near.sleeps);
+	EXPECT_EQ(0, far.sleeps);
+}
+
+TEST_F(busy, round_trips_need_no_kick_and_no_sleep)
+{
+	check_rally(_metadata, self, &(struct rally){ .nr = 20000, .len = 64 });
+	check_rally(_metadata, self, &(struct rally){ .nr = 5000, .len = 16384 });
+}
+
+TEST_F(busy, round_trips_need_no_system_call)
+{
+	if (cannot_count())
+		SKIP(return, "this kernel cannot tell the system calls of a thread");
+	check_rally(_metadata, self, &(struct rally){ .nr = 20000, .len = 64, .counted = true });
+	check_rally(_metadata, self, &(struct rally){ .nr = 5000, .len = 16384, .counted = true });
+}
+
+TEST_F(busy, zero_copy_round_trips_need_no_system_call)
+{
+	bool counted = !cannot_count();
+
+	check_rally(_metadata, self,
+		    &(struct rally){ .nr = 5000, .len = 16384, .counted = counted, .zerocopy = true });
+	check_rally(_metadata, self,
+		    &(struct rally){ .nr = 5000, .len = 64, .counted = counted, .zerocopy = true });
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* address.c - tests of what is an address and what it stands for */
+#include <errno.h>
+#include <locale.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kselftest_harness.h"
+
+#include "core/address.h"
+
+static int parse(const char *text)
+{
+	struct shmux__address address;
+
+	return shmux__address_parse(text, &address);
+}
+
+/* @prefix and then @nr times @c. */
+static int parse_long(const char *prefix, char c, size_t nr)
+{
+	char text[5000];
+	size_t len = strlen(prefix);
+
+	memcpy(text, prefix, len);
+	memset(text + len, c, nr);
+	text[len + nr] = '\0';
+	return parse(text);
+}
+
+TEST(a_name_is_an_abstract_socket)
+{
+	struct shmux__address a;
+
+	ASSERT_EQ(0, shmux__address_parse("Az09._-+@", &a));
+	EXPECT_STREQ("memfd:Az09._-+@", a.text);
+	EXPECT_EQ(AF_UNIX, a.sun.sun_family);
+	EXPECT_EQ(offsetof(struct sockaddr_un, sun_path) + strlen("_shmux/Az09._-+@"), a.sun_len);
+	EXPECT_EQ(0, memcmp(a.sun.sun_path, "\0shmux/Az09._-+@", strlen("_shmux/Az09._-+@")));
+}
+
+TEST(a_name_with_its_scheme_is_the_same_address)
+{
+	struct shmux__address a, b;
+
+	ASSERT_EQ(0, shmux__address_parse("name", &a));
+	ASSERT_EQ(0, shmux__address_parse("memfd:name", &b));
+	EXPECT_EQ(0, memcmp(&a, &b, sizeof(a)));
+}
+
+TEST(a_path_is_a_socket_in_the_file_system)
+{
+	struct shmux__address a;
+
+	ASSERT_EQ(0, shmux__address_parse("memfd:/run/some dir/socket", &a));
+	EXPECT_STREQ("memfd:/run/some dir/socket", a.text);
+	EXPECT_STREQ("/run/some dir/socket", a.sun.sun_path);
+	EXPECT_EQ(offsetof(struct sockaddr_un, sun_path) + sizeof("/run/some dir/socket"),
+		  a.sun_len);
+}
+
+TEST(a_name_has_at_most_64_bytes)
+{
+	EXPECT_EQ(0, parse_long("", 'x', 64));
+	EXPECT_EQ(0, parse_long("memfd:", 'x', 64));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("", 'x', 65));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("memfd:", 'x', 65));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("", 'x', 4096));
+}
+
+TEST(a_path_has_at_most_107_bytes)
+{
+	EXPECT_EQ(0, parse_long("memfd:/", 'x', 106));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("memfd:/", 'x', 107));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("memfd:/", 'x', 4096));
+}
+
+TEST(the_longest_path_is_kept_whole)
+{
+	struct shmux__address a;
+	char text[6 + 107 + 1] = "memfd:/";
+
+	memset(text + 7, 'y', 106);
+	ASSERT_EQ(0, shmux__address_parse(text, &a));
+	EXPECT_STREQ(text, a.text);
+	EXPECT_STREQ(text + 6, a.sun.sun_path);
+	EXPECT_EQ(sizeof(struct sockaddr_un), a.sun_len);
+}
+
+TEST(what_follows_no_rule_is_no_address)
+{
+	static const char *const texts[] = {
+		"", "memfd:", "memfd::name", "memfd:memfd:name", "kmod:name", "tcp:name",
+		"name:", ":name", "/run/socket", "a/b", "memfd:a/b", "memfd:./socket", "memfd: name",
+		"a b", "name ", " name", "name\n", "a\tb", "na\x7fme", "na\xc3\xa4me", "na%me",
+		"MEMFD:name", "memfd:/", "memfd:/run/", "a,b", "a\\b", "a*",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		EXPECT_EQ(-EINVAL, parse(texts[i])) {
+			TH_LOG("text %zu was taken", i);
+		}
+	EXPECT_EQ(-EINVAL, parse(NULL));
+}
+
+TEST(every_byte_is_either_part_of_a_name_or_not_whatever_the_locale)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789._-+@";
+	char text[] = "a?b";
+	int c;
+
+	setlocale(LC_ALL, "");
+	for (c = 1; c < 256; c++) {
+		text[1] = (char)c;
+		EXPECT_EQ(strchr(good, c) ? 0 : -EINVAL, parse(text)) {
+			TH_LOG("byte 0x%02x", c);
+		}
+	}
+}
+
+TEST_HARNESS_MAIN
