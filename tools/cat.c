@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <shmux/shmux.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -66,6 +67,7 @@ struct cat {
 	int sender_done;			/* eventfd, told by the sender */
 	int sender_status;			/* valid then */
 	_Atomic bool sender_holds_input;	/* has read what it has not sent */
+	_Atomic bool has_failed;		/* and said why: one sentence is enough */
 };
 
 /* --- finding the peer --------------------------------------------------- */
@@ -149,12 +151,26 @@ static void abandon(struct cat *cat)
 	shmux_stream_reset(cat->st, SHMUX_CODE_USER);
 }
 
-/* --- sending ------------------------------------------------------------ */
-
-static int cannot_send(struct cat *cat, int error)
+/*
+ * Of what goes wrong in the two directions one is the cause, the other follows.
+ * The first is told. Return: SAY_FAILED.
+ */
+static int fail(struct cat *cat, int error, const char *reason, const char *what)
 {
-	return say_cannot(error, say_stream_reason(cat->st, error), "send to %s", cat->address);
+	if (!atomic_exchange(&cat->has_failed, true))
+		say_cannot(error, reason, "%s", what);
+	return SAY_FAILED;
 }
+
+static int fail_on_stream(struct cat *cat, int error, const char *direction)
+{
+	char what[SHMUX_ADDRESS_MAX + 32];
+
+	snprintf(what, sizeof(what), "%s %s", direction, cat->address);
+	return fail(cat, error, say_stream_reason(cat->st, error), what);
+}
+
+/* --- sending ------------------------------------------------------------ */
 
 /*
  * The stream takes no more. That is no failure if there is no more: a peer may
@@ -166,7 +182,7 @@ static int check_input_ended(struct cat *cat, int error)
 	char byte;
 
 	n = read_input(&byte, 1);
-	return n ? cannot_send(cat, error) : SAY_DONE;
+	return n ? fail_on_stream(cat, error, "send to") : SAY_DONE;
 }
 
 static int send_all(struct cat *cat)
@@ -187,13 +203,13 @@ static int send_all(struct cat *cat)
 		cat->sender_holds_input = true;
 		n = shmux_stream_submit(cat->st, &span, n, 0);
 		if (n < 0)
-			return cannot_send(cat, n);
+			return fail_on_stream(cat, n, "send to");
 		cat->sender_holds_input = false;
 		progress_add(&cat->progress, n, 0);
 	}
 	shmux_stream_cancel(cat->st, &span);
 	if (n < 0) {
-		say_cannot(n, NULL, "read standard input");
+		fail(cat, n, NULL, "read standard input");
 		abandon(cat);
 		return SAY_FAILED;
 	}
@@ -222,15 +238,13 @@ static int receive_all(struct cat *cat)
 		error = write_output(view.data, n);
 		shmux_stream_release(cat->st, &view);
 		if (error) {
+			fail(cat, error, NULL, "write to standard output");
 			abandon(cat);
-			return say_cannot(error, NULL, "write to standard output");
+			return SAY_FAILED;
 		}
 		progress_add(&cat->progress, 0, n);
 	}
-	if (n < 0)
-		return say_cannot(n, say_stream_reason(cat->st, n), "receive from %s",
-				  cat->address);
-	return SAY_DONE;
+	return n < 0 ? fail_on_stream(cat, n, "receive from") : SAY_DONE;
 }
 
 /*
@@ -264,7 +278,7 @@ static int wait_for_sender(struct cat *cat, pthread_t thread)
 		bool closed = peer_has_closed(cat);
 
 		if (closed && !cat->sender_holds_input)
-			return SAY_DONE;
+			return cat->has_failed ? SAY_FAILED : SAY_DONE;
 		/* With input in hand the sender is about to find out, and to tell. */
 		if (poll(p, closed ? 1 : 2, closed ? 20 : -1) > 0 && p[0].revents) {
 			pthread_join(thread, NULL);

@@ -241,6 +241,9 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 	if (!err && (o.flags & ~(SHMUX_DIAL_MESSAGES | SHMUX_DIAL_UID |
 				 SHMUX_DIAL_ANY_UID | SHMUX_DIAL_WAIT)))
 		err = -EINVAL;
+	if (!err && (o.reserved || ((o.flags & SHMUX_DIAL_UID) &&
+				    (o.flags & SHMUX_DIAL_ANY_UID))))
+		err = -EINVAL;
 	if (!err)
 		err = shmux__address_parse(address, &a);
 	if (err)

@@ -4,8 +4,8 @@
  *
  * Growth: each time half a limit has been consumed the limit is quadrupled, so
  * a busy stream reaches its window after a few grants and an idle one holds
- * next to nothing. Beyond FAIR bytes only the first half of the budget is given
- * away; the second half is for streams that have less.
+ * next to nothing. Beyond FAIR bytes a stream gets at most half of what is left,
+ * and the first grants of all streams that may be opened are never given away.
  */
 #include "core/credit.h"
 
@@ -49,11 +49,21 @@ void shmux__credit_close(struct shmux_stream *st)
 	freed(s);
 }
 
+/* Budget that is not used, nor kept for the first grants of streams to come. */
+static uint64_t spare_budget(const struct shmux_session *s)
+{
+	uint64_t kept = (uint64_t)s->options.first_grant *
+			(s->options.streams_max - s->nr_streams);
+
+	return s->budget_used + kept < s->options.budget ?
+		       s->options.budget - s->budget_used - kept : 0;
+}
+
 /* Let the limit grow to @limit, as far as window and budget allow. */
 static void grow(struct shmux_stream *st, uint64_t limit)
 {
 	struct shmux_session *s = st->s;
-	uint64_t room = s->options.budget - s->budget_used, more;
+	uint64_t room = spare_budget(s), more;
 
 	if (limit > s->options.window)
 		limit = s->options.window;
@@ -61,8 +71,7 @@ static void grow(struct shmux_stream *st, uint64_t limit)
 		return;
 	more = limit - st->rx_limit;
 	if (limit > FAIR && !(st->state & STREAM_HUNGRY))
-		room = room > s->options.budget / 2 ?
-			       room - s->options.budget / 2 : 0;
+		room /= 2;
 	if (more > room)
 		more = room;
 	st->rx_limit += (uint32_t)more;

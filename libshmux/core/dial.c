@@ -7,6 +7,7 @@
  */
 #include "core/dial.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -167,6 +168,9 @@ int shmux_session_attach(int fd, enum shmux_role role,
 	err = shmux__options_resolve(options, &o, NULL);
 	if (!err && role != SHMUX_ROLE_DIALLER && role != SHMUX_ROLE_ACCEPTOR)
 		err = -EINVAL;
+	/* Not ours until now; from now on like every descriptor of ours. */
+	if (!err && fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return -EBADF;
 	if (err)
 		close(fd);
 	else

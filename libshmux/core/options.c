@@ -45,9 +45,9 @@ static void fill_defaults(struct shmux_session_options *o)
 		o->peer_size_max = UINT64_C(256) << 20;
 	if (!o->streams_max && o->first_grant) {
 		o->streams_max = SHMUX_ID_INDEX_MAX + 1;
-		if (o->budget / o->first_grant < o->streams_max)
+		if (o->budget / 2 / o->first_grant < o->streams_max)
 			o->streams_max =
-				(uint32_t)(o->budget / o->first_grant);
+				(uint32_t)(o->budget / 2 / o->first_grant);
 	}
 }
 
@@ -85,6 +85,8 @@ static const char *fault(const struct shmux_session_options *o)
 		return "backlog is above 2^20";
 	if (!o->streams_max || o->streams_max > SHMUX_ID_INDEX_MAX + 1)
 		return "streams_max is not within 1 to 2^21";
+	if ((uint64_t)o->streams_max * o->first_grant > o->budget)
+		return "budget is smaller than streams_max first grants";
 	if (o->peer_size_max < SHMUX_HEADER_SIZE ||
 	    o->peer_size_max > SHMUX_REGION_SIZE_MAX)
 		return "peer_size_max is not within 4096 to 2 GiB";

@@ -5,8 +5,15 @@
 #include <string.h>
 
 #include "core/core.h"
+#include "core/iov.h"
 #include "core/rx.h"
 #include "core/wait.h"
+
+/*
+ * With more than this many bytes queued a read does not look for news first: it
+ * would be behind the next read, and the queue stays short enough for the cache.
+ */
+#define ENOUGH 4096u
 
 /* Is there anything to be read: a byte, or a whole message? */
 static bool readable(const struct shmux_stream *st)
@@ -84,16 +91,6 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	return w.done ? (ssize_t)w.done : end_of(st, err);
 }
 
-static size_t iov_size(const struct iovec *iov, int nr)
-{
-	size_t size = 0;
-	int i;
-
-	for (i = 0; i < nr; i++)
-		size += iov[i].iov_len;
-	return size;
-}
-
 /* Copy @len bytes, or the message of that length, out to several buffers. */
 static void scatter(struct shmux_stream *st, const struct iovec *iov,
 		    size_t len)
@@ -118,10 +115,10 @@ static void scatter(struct shmux_stream *st, const struct iovec *iov,
 
 /* Read a message, or bytes into several buffers. */
 static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
-			     int nr, unsigned int flags)
+			     int nr, size_t size, unsigned int flags)
 {
 	bool messages = st->state & STREAM_MESSAGES;
-	size_t size = iov_size(iov, nr), len, want;
+	size_t len, want;
 	struct shmux__waiter w;
 	ssize_t n;
 	int err = 0;
@@ -166,24 +163,26 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 			  int nr, unsigned int flags)
 {
 	struct shmux_session *s = st->s;
+	size_t size;
 	ssize_t n;
 	int err;
 
-	if (nr < 0 || (flags & ~(SHMUX_NOWAIT | SHMUX_WAITALL)))
+	if ((flags & ~(SHMUX_NOWAIT | SHMUX_WAITALL)) ||
+	    shmux__iov_size(iov, nr, &size))
 		return -EINVAL;
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	if (!readable(st) || (flags & SHMUX_NOWAIT))
+	if (st->rx_queued <= ENOUGH || !readable(st))
 		shmux__drain(s);
 	if (st->state & STREAM_MESSAGES)
-		n = recv_gathered(st, iov, nr, flags);
-	else if (!iov_size(iov, nr))
+		n = recv_gathered(st, iov, nr, size, flags);
+	else if (!size)
 		n = 0;
 	else if (nr == 1)
-		n = recv_bytes(st, iov->iov_base, iov->iov_len, flags);
+		n = recv_bytes(st, iov->iov_base, size, flags);
 	else
-		n = recv_gathered(st, iov, nr, flags);
+		n = recv_gathered(st, iov, nr, size, flags);
 	shmux__leave(s);
 	return n;
 }

@@ -89,8 +89,9 @@ static bool extend(struct shmux_stream *st, const struct shmux__frame *f,
 /* How large a buffer for @n bytes, when @queued wait already. */
 static uint32_t buffer_size(const struct shmux_stream *st, uint32_t n)
 {
+	/* Not 0, which says that the payload is in a chunk. */
 	if (st->state & STREAM_MESSAGES)
-		return n;
+		return n ? n : 1;
 	if (st->rx_queued + n > BUFFER_MIN)
 		return n > BUFFER_MAX ? n : BUFFER_MAX;
 	return BUFFER_MIN;

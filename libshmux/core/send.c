@@ -6,10 +6,10 @@
  * credit for it and room in the link, else the caller waits, has -EAGAIN, or
  * times out, knowing how much was taken.
  */
-#include <limits.h>
 #include <string.h>
 
 #include "core/core.h"
+#include "core/iov.h"
 #include "core/wait.h"
 
 /*
@@ -29,20 +29,10 @@ struct source {
 
 static int source_init(struct source *src, const struct iovec *iov, int nr)
 {
-	int i;
-
 	src->iov = iov;
 	src->nr = nr;
 	src->pos = 0;
-	src->left = 0;
-	if (nr < 0)
-		return -EINVAL;
-	for (i = 0; i < nr; i++) {
-		if (iov[i].iov_len > (size_t)SSIZE_MAX - src->left)
-			return -EINVAL;
-		src->left += iov[i].iov_len;
-	}
-	return 0;
+	return shmux__iov_size(iov, nr, &src->left);
 }
 
 /* The next contiguous bytes. */
@@ -557,14 +547,15 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	ssize_t n = (ssize_t)len;
 	int err;
 
-	if (!span->data || len > span->size ||
-	    (flags & ~(SHMUX_MORE | SHMUX_FIN)))
+	if (!span->data)
 		return -EINVAL;
 	err = shmux__enter(s);
 	if (err)
 		return err;
 	shmux__drain(s);
 	err = send_error(st);
+	if (len > span->size || (flags & ~(SHMUX_MORE | SHMUX_FIN)))
+		err = -EINVAL;
 	if (err) {
 		span_return(st, span);
 		n = err;

@@ -2,6 +2,7 @@
 /*
  * session.c - a session's life, and what concerns it as a whole
  */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -427,6 +428,12 @@ int shmux_session_close(struct shmux_session *s, uint64_t deadline)
 	err = shmux__enter(s);
 	if (err)
 		return err;
+	/* Those blocked on the session itself leave before it may go. */
+	while (shmux__cancel_session(s, WAIT_SESSION)) {
+		shmux_unlock(&s->lock);
+		sched_yield();
+		shmux_lock(&s->lock);
+	}
 	if (!s->error) {
 		s->corked = false;
 		go_away(s, SHMUX_CODE_NONE);

@@ -150,6 +150,8 @@ int shmux_stream_reset_code(struct shmux_stream *st, uint32_t *code)
 	shmux__drain(s);
 	if (st->state & STREAM_RESET)
 		*code = st->code;
+	else if (s->error && !(st->state & STREAM_DETACHED))
+		*code = SHMUX_CODE_ABANDONED;
 	else
 		err = -ENODATA;
 	shmux__leave(s);

@@ -66,18 +66,20 @@ void shmux__cancel_stream(struct shmux_stream *st, uint32_t kinds)
 		}
 }
 
-void shmux__cancel_session(struct shmux_session *s, uint32_t kinds)
+bool shmux__cancel_session(struct shmux_session *s, uint32_t kinds)
 {
 	struct shmux_list *pos, *tmp;
 	struct shmux__waiter *w;
+	bool any = false;
 
 	shmux_list_for_each_safe(pos, tmp, &s->waiters) {
 		w = shmux_container_of(pos, struct shmux__waiter, node);
 		if (w->kind & kinds) {
-			w->cancelled = true;
+			any = w->cancelled = true;
 			shmux__wake(w);
 		}
 	}
+	return any;
 }
 
 static void enlist(struct shmux__waiter *w)

@@ -75,7 +75,8 @@ void shmux__wake(struct shmux__waiter *w);
 void shmux__wake_stream_slow(struct shmux_stream *st, uint32_t kinds);
 void shmux__wake_session(struct shmux_session *s, uint32_t kinds);
 void shmux__cancel_stream(struct shmux_stream *st, uint32_t kinds);
-void shmux__cancel_session(struct shmux_session *s, uint32_t kinds);
+/* Return: whether there was any. */
+bool shmux__cancel_session(struct shmux_session *s, uint32_t kinds);
 
 static inline void shmux__wake_stream(struct shmux_stream *st, uint32_t kinds)
 {

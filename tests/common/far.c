@@ -279,6 +279,7 @@ int far_stop(struct far *far)
 	far->pid = 0;
 	far->control = -1;
 	if (status)
-		fprintf(stderr, "# far: its process ended with status 0x%x\n", (unsigned int)status);
+		fprintf(stderr, "# far: its process ended with status 0x%x\n",
+			(unsigned int)status);
 	return status ? -1 : 0;
 }

@@ -41,7 +41,8 @@ static int64_t smaps_sum(const char *key)
 	if (!file)
 		return -1;
 	while (fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, key, strlen(key)) && sscanf(line + strlen(key), "%lld", &kib) == 1)
+		if (!strncmp(line, key, strlen(key)) &&
+		    sscanf(line + strlen(key), "%lld", &kib) == 1)
 			sum += kib * 1024;
 	}
 	fclose(file);

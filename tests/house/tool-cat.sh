@@ -3,6 +3,7 @@
 # PROVES: shmux cat carries any bytes both ways at once, ends as it should, and says so when it cannot
 set -u -o pipefail
 cd "${SRC:-$(dirname "$0")/../..}" || exit 1
+src=$PWD
 build=$(realpath "${BUILD:-build}")
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -77,14 +78,35 @@ shmux cat --wait --progress $name <other >/dev/null 2>d.err || fail "cat --progr
 wait
 grep -q '^shmux: sent 7.65 MB, received 0 B, .*B/s$' d.err || fail "--progress told something else"
 
-# A peer that leaves early ends us, whatever our input waits for.
-mkfifo idle
+# A peer that closes ends us, whatever our input waits for.
+cat >polite.c <<'END'
+#include <stdio.h>
+#include <shmux/shmux.h>
+int main(int argc, char **argv)
+{
+	struct shmux_listener *l;
+	struct shmux_stream *st;
+	char buf[64];
+
+	if (argc != 2 || shmux_listener_open(argv[1], NULL, &l) ||
+	    shmux_listener_accept(l, 0, &st) || shmux_stream_read(st, buf, 64) < 0 ||
+	    shmux_stream_write(st, "welcome", 7) != 7)
+		return 1;
+	shmux_stream_close(st);
+	return getchar() == EOF ? 0 : 1;
+}
+END
+gcc -I"$src/libshmux/include" -pthread -o polite polite.c "$build/libshmux.a" || fail "no server"
+mkfifo idle stay
 exec 9<>idle
+timeout 30 ./polite $name <stay &
+server=$!
+exec 8>stay
 printf 'hello, world' >&9
-timeout 30 "$build/examples/hello-server" >server.out &
-shmux cat --wait hello <idle >got1 2>d.err || fail "cat did not end in order when the server left"
-wait $!
+shmux cat --wait $name <idle >got1 2>d.err || fail "cat did not end when the server had closed"
 [ "$(cat got1)" = welcome ] || fail "the server's answer did not arrive"
+exec 8>&-
+leaves $server 0 "the server"
 
 # What cannot be written is a failure on both sides.
 shmux cat -l $name <empty >/dev/full 2>l.err &

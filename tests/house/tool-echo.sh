@@ -8,7 +8,7 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 name=test-echo-$$
 cd "$tmp" || exit 1
-mkfifo ready in out
+mkfifo in out
 
 fail()
 {
@@ -21,12 +21,10 @@ fail()
 # start OPTION...: an echo server; it is ready when this returns.
 start()
 {
-	local line
-
-	"$tool" echo "$@" $name 2> >(tee -a echo.err >ready) &
+	"$tool" echo "$@" $name 2>echo.err &
 	echo=$!
-	read -r line <ready
-	[ "$line" = "listening on $name" ] || fail "the server said: $line"
+	"$tool" cat --wait --timeout 20 $name </dev/null || fail "the server does not answer"
+	[ "$(cat echo.err)" = "listening on $name" ] || fail "the server said something else"
 }
 
 # leaves PID STATUS WHAT
@@ -73,7 +71,7 @@ head -c 12345678 /dev/urandom >large
 start
 mkfifo never
 exec 7<>never
-timeout 60 "$tool" cat $name </dev/zero >never 2>stuck.err &
+"$tool" cat $name </dev/zero >never 2>stuck.err &
 stuck=$!
 clients=()
 for i in 1 2 3 4 5 6 7 8; do

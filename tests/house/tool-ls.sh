@@ -47,7 +47,7 @@ read -r -t 20 line <&9 && [ "$line" = hello ] || fail "no echo"
 
 look
 if grep -q "\"address\": \"$name\".*\"dialler\": {\"pid\": $cat," ls.json; then
-	grep -Eq "^$name +$cat +[0-9-]+ +shmux cat $name .* $echo +[0-9-]+ +shmux echo" ls.txt ||
+	grep -Eq "^$name +$cat +[0-9-]+ +shmux cat .* $echo +[0-9-]+ +shmux echo" ls.txt ||
 		fail "the session is not shown"
 	grep -q "\"address\": \"$name\".*\"listener\": {\"pid\": $echo, \"uid\": $uid" ls.json ||
 		fail "the session's other end is not in the JSON"

@@ -36,7 +36,11 @@ FIXTURE_TEARDOWN(batch)
 
 static void check_far_has(struct __test_metadata *_metadata, struct far *far, size_t len)
 {
-	EXPECT_EQ((ssize_t)len, far_next_len(far));
+	ssize_t seen = far_next_len(far);
+
+	/* It takes note of so much a call; nothing more may come than that. */
+	EXPECT_TRUE(wait_until(seen == (ssize_t)len || (seen = far_next_len(far)) > (ssize_t)len));
+	EXPECT_EQ((ssize_t)len, seen);
 }
 
 static uint64_t kicks(struct shmux_session *session)
@@ -107,9 +111,7 @@ TEST_F(batch, many_writes_to_one_sleep_cost_one_kick)
 	uint64_t before;
 
 	/* It has pumped less than there could be, so it is armed, and stays so. */
-	if (variant->kind == PAIR_SAME_PROCESS)
-		SKIP(return, "the far end sleeps in a process of its own");
-	ASSERT_EQ(0, far_pump(self->far));
+	ASSERT_LE(0, far_pump(self->far));
 	before = kicks(self->session);
 	for (int i = 0; i < 500; i++) {
 		ASSERT_EQ(3, shmux_stream_write(self->near, "abc", 3));

@@ -166,7 +166,7 @@ static int64_t play(struct shmux_stream *st, const struct rally *rally, bool ser
 {
 	static char buf[65536];
 	const uint32_t warm_up = 1000;
-	struct shmux_session_counters before, after;
+	struct shmux_session_counters before = { .size = 0 }, after;
 	uint32_t i;
 
 	for (i = 0; i < warm_up + rally->nr; i++) {
@@ -201,6 +201,9 @@ static void check_rally(struct __test_metadata *_metadata, FIXTURE_DATA(busy) *s
 {
 	struct tally near = { .done = -1 }, far = { .done = -1 };
 
+	/* This harness runs a test even if its setup has skipped it. */
+	if (!self->near)
+		return;
 	far_begin(self->far, side_play, rally, sizeof(*rally), sizeof(far));
 	EXPECT_EQ(rally->nr, play(self->near, rally, true, &near));
 	EXPECT_EQ(rally->nr, far_finish(self->far, &far));
@@ -229,11 +232,11 @@ TEST_F(busy, round_trips_need_no_system_call)
 TEST_F(busy, zero_copy_round_trips_need_no_system_call)
 {
 	bool counted = !cannot_count();
+	struct rally rally = { .nr = 5000, .len = 64, .counted = counted, .zerocopy = true };
 
-	check_rally(_metadata, self,
-		    &(struct rally){ .nr = 5000, .len = 16384, .counted = counted, .zerocopy = true });
-	check_rally(_metadata, self,
-		    &(struct rally){ .nr = 5000, .len = 64, .counted = counted, .zerocopy = true });
+	check_rally(_metadata, self, &rally);
+	rally.len = 16384;
+	check_rally(_metadata, self, &rally);
 }
 
 TEST_HARNESS_MAIN

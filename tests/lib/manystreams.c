@@ -93,7 +93,8 @@ static void open_many(struct __test_metadata *_metadata, FIXTURE_DATA(manystream
 							&self->near[self->nr]));
 			self->nr++;
 		}
-		ASSERT_EQ(GROUP, far_call(self->far, side_accept_some, &group, sizeof(group), NULL, 0));
+		ASSERT_EQ(GROUP,
+			  far_call(self->far, side_accept_some, &group, sizeof(group), NULL, 0));
 	}
 }
 
@@ -147,7 +148,8 @@ TEST_F_TIMEOUT(manystreams, a_million_can_be_open_and_each_gets_its_own_bytes, 6
 		for (uint32_t i = group.first; i < group.first + GROUP; i++) {
 			ASSERT_EQ(4, shmux_stream_write(self->near[i], &i, 4));
 		}
-		ASSERT_EQ(GROUP, far_call(self->far, side_echo_group, &group, sizeof(group), NULL, 0));
+		ASSERT_EQ(GROUP,
+			  far_call(self->far, side_echo_group, &group, sizeof(group), NULL, 0));
 		for (uint32_t i = group.first; i < group.first + GROUP; i++) {
 			ASSERT_EQ(4, shmux_stream_read(self->near[i], &number, 4));
 			ASSERT_EQ(i, number);
@@ -172,7 +174,8 @@ TEST_F_TIMEOUT(manystreams, streams_that_have_carried_bytes_cost_no_more_when_id
 		for (uint32_t i = group.first; i < group.first + GROUP; i++) {
 			ASSERT_EQ(4, shmux_stream_write(self->near[i], &i, 4));
 		}
-		ASSERT_EQ(GROUP, far_call(self->far, side_echo_group, &group, sizeof(group), NULL, 0));
+		ASSERT_EQ(GROUP,
+			  far_call(self->far, side_echo_group, &group, sizeof(group), NULL, 0));
 		for (uint32_t i = group.first; i < group.first + GROUP; i++) {
 			ASSERT_EQ(4, shmux_stream_read(self->near[i], &number, 4));
 			ASSERT_EQ(i, number);

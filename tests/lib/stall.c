@@ -163,7 +163,7 @@ TEST_F(stall, budget_comes_back_when_the_stalled_streams_are_closed)
 	for (int round = 0; round < 3; round++) {
 		again = 0;
 		for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
-			ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &stalled[i]));
+			ASSERT_EQ(0, pair_open_stream(&self->pair, 0, &stalled[i]));
 			again += fill(self->far, stalled[i]);
 		}
 		if (!round)

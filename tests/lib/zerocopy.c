@@ -386,7 +386,8 @@ static void check_taken(struct __test_metadata *_metadata, struct shmux_stream *
 			continue;
 		}
 		i = random_between(&random, 0, (uint32_t)nr - 1);
-		ASSERT_EQ(-1, pattern_check(held[i].view.data, held[i].view.len, held[i].position, 3));
+		ASSERT_EQ(-1, pattern_check(held[i].view.data, held[i].view.len, held[i].position,
+					    3));
 		shmux_stream_release(st, &held[i].view);
 		held[i] = held[--nr];
 	}

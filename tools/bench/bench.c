@@ -11,6 +11,7 @@
 #include "args.h"
 #include "goals.h"
 #include "measure.h"
+#include "noise.h"
 #include "report.h"
 #include "say.h"
 
@@ -31,6 +32,7 @@ static const struct bench_case *const tables[] = {
 	bench_shmux_stalled,
 };
 
+#define NOISY 0.1		/* CPUs busy with others' work: said, from there on */
 #define NR_TABLES (sizeof(tables) / sizeof(*tables))
 
 /* What the command line wants. NULL: all. */
@@ -140,9 +142,11 @@ static void list(const struct wish *wish)
 		for (const struct bench_case *bc = tables[t]; bc->system; bc++) {
 			if (!wanted(wish, bc))
 				continue;
-			printf("%-8s %-11s %6zu %-8s %-8s %5u %s\n", bc->system, bc->test,
-			       bc->bytes, bc->wait, bc->path ? bc->path : "-", bc->batch,
-			       bc->placement);
+			printf("%-8s %-11s ", bc->system, bc->test);
+			printf(bc->bytes ? "%6zu " : "     - ", bc->bytes);
+			printf("%-8s %-8s ", bc->wait, bc->path ? bc->path : "-");
+			printf(bc->batch ? "%5u " : "    - ", bc->batch);
+			printf("%s\n", bc->placement);
 		}
 	}
 }
@@ -159,24 +163,31 @@ static int run(const struct wish *wish, FILE *json)
 {
 	static struct bench b;
 	FILE *out = json == stdout ? stderr : stdout;
+	struct noise noise;
 	unsigned int nr_missing;
+	double others;
 	int error;
 
 	error = bench_open(&b);
 	if (error)
 		return say_cannot(error, NULL, "get memory for the benchmark");
-	b.nr_rounds = wish->quick ? 3 : 7;
+	noise_begin(&noise);
+	b.nr_rounds = wish->quick ? 5 : 9;
 	b.seconds = wish->quick ? 9.5 : 48;
 	nr_missing = choose(&b, wish);
 	if (b.nr_results)
 		bench_run_rounds(&b);
 	if (!wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
 		measure_beside(&b, wish->quick);
+	others = noise_end(&noise);
 	bench_report_table(&b, out);
 	if (nr_missing)
 		fprintf(out, "\n%u rows want two CPUs, and we may use only one.\n", nr_missing);
 	if (!wish->test && !wish->system)
 		bench_goals_print(&b, out);
+	if (others > NOISY)
+		fprintf(out, "\nThe machine was not quiet: others kept %.2f CPUs busy meanwhile.\n",
+			others);
 	if (json)
 		bench_report_json(&b, json);
 	bench_close(&b);

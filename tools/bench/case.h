@@ -80,13 +80,14 @@ struct bench_run {
 	int fds[BENCH_NR_FDS];		/* setup's; -1 if unused; closed by the driver */
 
 	uint64_t warm, slice;		/* ticks to run before and while measuring */
-	uint64_t from, until;		/* @near's clock: measuring began, will end */
+	uint64_t from, until;		/* @near's clock: measuring begins, will end */
 	uint64_t last;			/* @near's clock: last reading */
 
 	uint64_t nr_messages;		/* received between @from and @last */
 	uint32_t nr_samples;
 	uint32_t *samples;		/* ticks */
 
+	_Atomic uint32_t done;		/* @near has finished: what @far suffers is no failure */
 	_Atomic uint32_t settled;	/* idle: set when nothing more will be said */
 	uint64_t stalled_bytes;		/* stalled-rtt: what the stalled stream took */
 	char failure[160];
@@ -160,30 +161,44 @@ static inline void bench_start(struct bench_run *run)
 {
 	run->last = bench_ticks();
 	run->from = run->last + run->warm;
-	run->until = run->from + run->slice;
 }
 
-/* Call after each round trip. Returns whether to go on. */
+/* The first reading of the clock after the warm-up: measuring begins exactly here. */
+static inline void bench_begin(struct bench_run *run, uint64_t now)
+{
+	run->from = now;
+	run->until = now + run->slice;
+}
+
+/* Call after each round trip. Return: whether to go on. */
 static inline bool bench_lap(struct bench_run *run)
 {
 	uint64_t now = bench_ticks(), took = now - run->last;
+	bool warm = run->last >= run->from;
 
-	if (run->last >= run->from)
-		run->samples[run->nr_samples++] = took < UINT32_MAX ? took : UINT32_MAX;
 	run->last = now;
+	if (!warm) {
+		if (now >= run->from)
+			bench_begin(run, now);
+		return true;
+	}
+	run->samples[run->nr_samples++] = took < UINT32_MAX ? took : UINT32_MAX;
 	return now < run->until && run->nr_samples < BENCH_MAX_SAMPLES;
 }
 
-/* Call after each @nr messages received one way. Returns whether to go on. */
+/* Call after each @nr messages received one way. Return: whether to go on. */
 static inline bool bench_took(struct bench_run *run, unsigned int nr)
 {
 	uint64_t now = bench_ticks();
+	bool warm = run->last >= run->from;
 
-	if (run->last >= run->from)
-		run->nr_messages += nr;
-	else if (now >= run->from)
-		run->from = now;	/* the count begins exactly here */
 	run->last = now;
+	if (!warm) {
+		if (now >= run->from)
+			bench_begin(run, now);
+		return true;
+	}
+	run->nr_messages += nr;
 	return now < run->until;
 }
 

@@ -131,8 +131,9 @@ void bench_fail(struct bench_run *run, const char *what, int error)
 {
 	const char *name = error ? strerrorname_np(abs(error)) : NULL;
 
-	snprintf(run->failure, sizeof(run->failure), "%s%s%s", what, name ? ": " : "",
-		 name ? name : "");
+	if (!run->done)
+		snprintf(run->failure, sizeof(run->failure), "%s%s%s", what, name ? ": " : "",
+			 name ? name : "");
 	_exit(1);
 }
 
@@ -163,6 +164,7 @@ static pid_t spawn(struct bench *b, int end)
 	signal(SIGPIPE, SIG_IGN);
 	pin(b, end);
 	(end == FAR ? bc->far : bc->near)(b->run);
+	b->run->done = 1;
 	_exit(0);
 }
 

@@ -117,6 +117,7 @@ const struct bench_case bench_shmux_oneway[] = {
 	{ "shmux", "oneway", 64, "spin", "copy", 1, "split", bench_shmux_setup, near, far },
 	{ "shmux", "oneway", 64, "spin", "copy", 64, "split", bench_shmux_setup, near, far },
 	{ "shmux", "oneway", 65536, "spin", "copy", 1, "split", bench_shmux_setup, near, far },
+	{ "shmux", "oneway", 64, "block", "copy", 1, "same", bench_shmux_setup, near, far },
 	{ "shmux", "oneway", 65536, "block", "copy", 1, "same", bench_shmux_setup, near, far },
 	{ "shmux", "oneway", 65536, "spin", "zerocopy", 1, "split", ZEROCOPY },
 	{ 0 }

@@ -113,7 +113,7 @@ SHMUX_API void shmux_listener_unblock(struct shmux_listener *l);
  */
 SHMUX_API int shmux_listener_fd(struct shmux_listener *l);
 
-/* The address, as given. Valid as long as the listener. */
+/* The address in full, such as "memfd:NAME". Valid as long as the listener. */
 SHMUX_API const char *shmux_listener_address(const struct shmux_listener *l);
 
 /**

@@ -48,13 +48,13 @@ enum shmux_session_state {
  * @window: most bytes that may be under way to us on one stream, 4096 to 2^30
  *	(1 MiB)
  * @budget: bound on the sum of what may be under way to us on all streams
- *	(64 MiB). Each open stream takes @first_grant of it for good.
+ *	(64 MiB). The first grants of @streams_max streams are kept aside.
  * @first_grant: bytes a new stream may be sent before we say more, 64 to
  *	@window (256)
  * @message_max: longest message we take, at most @window (@window)
  * @backlog: streams that may wait to be accepted, 1 to 2^20 (1024)
- * @streams_max: streams open at once, 1 to 2^21 (as many as @budget has first
- *	grants for)
+ * @streams_max: streams open at once, 1 to 2^21; times @first_grant it is at
+ *	most @budget (half of that)
  * @spin: see SHMUX_SPIN_ADAPTIVE; ns
  * @peer_size_max: largest region we map of a peer's, in bytes (256 MiB)
  * @log: receives sentences, or NULL

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* iov.h - the sum of a list of buffers */
+#ifndef SHMUX_CORE_IOV_H
+#define SHMUX_CORE_IOV_H
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+/* Return: 0 and the bytes in all, or -EINVAL if they cannot be told. */
+static inline int shmux__iov_size(const struct iovec *iov, int nr, size_t *size)
+{
+	int i;
+
+	*size = 0;
+	if (nr < 0)
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		if (iov[i].iov_len > (size_t)SSIZE_MAX - *size)
+			return -EINVAL;
+		*size += iov[i].iov_len;
+	}
+	return 0;
+}
+
+#endif /* SHMUX_CORE_IOV_H */
