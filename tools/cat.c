@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <linux/shmux_ring.h>
@@ -25,7 +26,8 @@
 #include "say.h"
 
 /* One read(2): large enough to be cheap, small enough to stay in the cache. */
-#define CHUNK_SIZE ((size_t)128 << 10)
+#define CHUNK_SIZE ((size_t)64 << 10)
+#define SMALL_SIZE 256		/* no use in less */
 
 static const char usage[] =
 	"Usage: shmux cat [OPTION]... ADDRESS\n"
@@ -59,14 +61,13 @@ struct options {
 
 struct cat {
 	const char *address;
-	struct shmux_listener *listener;	/* either this */
-	struct shmux_context *context;		/* or this */
+	struct shmux_context *context;		/* NULL when listening */
 	struct shmux_stream *st;
 	struct progress progress;
 
 	int sender_done;			/* eventfd, told by the sender */
 	int sender_status;			/* valid then */
-	_Atomic bool sender_holds_input;	/* has read what it has not sent */
+	_Atomic bool sender_is_busy;		/* with input that it has not sent yet */
 	_Atomic bool has_failed;		/* and said why: one sentence is enough */
 };
 
@@ -75,16 +76,17 @@ struct cat {
 static int take_stream(struct cat *cat, const struct options *o)
 {
 	struct shmux_listener_options lo = { .size = sizeof(lo), .mode = o->any_user ? 0666 : 0 };
+	struct shmux_listener *l;
 	int error;
 
-	error = shmux_listener_open(o->address, &lo, &cat->listener);
+	error = shmux_listener_open(o->address, &lo, &l);
 	if (error)
 		return say_cannot(error, say_address_reason(error), "listen on %s", o->address);
-	error = shmux_listener_set_deadline(cat->listener, o->deadline);
+	error = shmux_listener_set_deadline(l, o->deadline);
 	if (!error)
-		error = shmux_listener_accept(cat->listener, 0, &cat->st);
+		error = shmux_listener_accept(l, 0, &cat->st);
 	/* The name is free for the next one. The stream lives on. */
-	shmux_listener_close(cat->listener);
+	shmux_listener_close(l);
 	if (error)
 		return say_cannot(error, error == -ETIMEDOUT ? "nobody came in time" : NULL,
 				  "take a stream on %s", o->address);
@@ -118,6 +120,33 @@ static bool may_try_again(int fd, short events)
 	if (errno == EINTR)
 		return true;
 	return errno == EAGAIN && poll(&p, 1, -1) >= 0;
+}
+
+/* Return: whether there is input, its end, or an error, by @timeout ms. */
+static bool wait_for_input(int timeout)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	while (poll(&p, 1, timeout) < 0)
+		if (errno != EINTR)
+			return true;
+	return p.revents;
+}
+
+/*
+ * How much to make room for: what there is, where that can be told, so that a
+ * line costs the credit of a line. None there is the end, or a file that does
+ * not know its size.
+ */
+static size_t input_size(size_t max)
+{
+	int len;
+
+	if (ioctl(STDIN_FILENO, FIONREAD, &len) || len < 0)
+		return max;
+	if (len < SMALL_SIZE)
+		len = SMALL_SIZE;
+	return (size_t)len < max ? (size_t)len : max;
 }
 
 static ssize_t read_input(void *buf, size_t size)
@@ -185,36 +214,52 @@ static int check_input_ended(struct cat *cat, int error)
 	return n ? fail_on_stream(cat, error, "send to") : SAY_DONE;
 }
 
-static int send_all(struct cat *cat)
+/* Return: bytes, 0 at the end of input; or -1: over, with @status. */
+static ssize_t send_some(struct cat *cat, size_t max, int *status)
 {
-	size_t size = shmux_stream_reserve_max(cat->st);
+	size_t size = input_size(max);
 	struct shmux_span span;
 	ssize_t n;
 
-	if (size > CHUNK_SIZE)
-		size = CHUNK_SIZE;
-	for (;;) {
-		n = shmux_stream_reserve(cat->st, size, &span, 0);
-		if (n < 0)
-			return check_input_ended(cat, n);
-		n = read_input(span.data, size);
-		if (n <= 0)
-			break;
-		cat->sender_holds_input = true;
+	n = shmux_stream_reserve(cat->st, size, &span, 0);
+	if (n < 0) {
+		*status = check_input_ended(cat, n);
+		return -1;
+	}
+	n = read_input(span.data, size);
+	if (n > 0) {
 		n = shmux_stream_submit(cat->st, &span, n, 0);
 		if (n < 0)
-			return fail_on_stream(cat, n, "send to");
-		cat->sender_holds_input = false;
-		progress_add(&cat->progress, n, 0);
+			*status = fail_on_stream(cat, n, "send to");
+	} else {
+		shmux_stream_cancel(cat->st, &span);
+		if (n < 0) {
+			*status = fail(cat, n, NULL, "read standard input");
+			abandon(cat);
+		}
 	}
-	shmux_stream_cancel(cat->st, &span);
-	if (n < 0) {
-		fail(cat, n, NULL, "read standard input");
-		abandon(cat);
-		return SAY_FAILED;
-	}
-	shmux_stream_shutdown(cat->st, SHMUX_WRITE);
-	return SAY_DONE;
+	return n < 0 ? -1 : n;
+}
+
+static int send_all(struct cat *cat)
+{
+	size_t max = shmux_stream_reserve_max(cat->st);
+	int status = SAY_DONE;
+	ssize_t n;
+
+	if (max > CHUNK_SIZE)
+		max = CHUNK_SIZE;
+	do {
+		wait_for_input(-1);
+		cat->sender_is_busy = true;
+		n = send_some(cat, max, &status);
+		cat->sender_is_busy = false;
+		if (n > 0)
+			progress_add(&cat->progress, n, 0);
+	} while (n > 0);
+	if (!n)
+		shmux_stream_shutdown(cat->st, SHMUX_WRITE);
+	return status;
 }
 
 static void *sender(void *arg)
@@ -264,8 +309,8 @@ static bool peer_has_closed(struct cat *cat)
 
 /*
  * The peer has ended its direction; ours runs on, until the input ends or the
- * peer reads no more. The sender may well be waiting for input then: it is left
- * to the end of the process.
+ * peer reads no more. If the sender is waiting for input by then, it is left to
+ * the end of the process; if there is some, it finds out, and tells.
  */
 static int wait_for_sender(struct cat *cat, pthread_t thread)
 {
@@ -277,10 +322,9 @@ static int wait_for_sender(struct cat *cat, pthread_t thread)
 	for (;;) {
 		bool closed = peer_has_closed(cat);
 
-		if (closed && !cat->sender_holds_input)
+		if (closed && !cat->sender_is_busy && !wait_for_input(0))
 			return cat->has_failed ? SAY_FAILED : SAY_DONE;
-		/* With input in hand the sender is about to find out, and to tell. */
-		if (poll(p, closed ? 1 : 2, closed ? 20 : -1) > 0 && p[0].revents) {
+		if (poll(p, closed ? 1 : 2, closed ? 10 : -1) > 0 && p[0].revents) {
 			pthread_join(thread, NULL);
 			shmux_stream_close(cat->st);
 			shmux_context_close(cat->context);
@@ -358,7 +402,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int cat_main(int argc, char **argv)
 {
-	struct cat cat = { 0 };
+	static struct cat cat;		/* the sender may outlive this call */
 	struct options o;
 	int status;
 

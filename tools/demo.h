@@ -18,7 +18,7 @@
 
 enum {
 	DEMO_STREAMS = 8,
-	DEMO_CHUNK = 128 << 10,		/* bytes a write, read or span */
+	DEMO_CHUNK = 64 << 10,		/* bytes a write, read or span */
 	DEMO_READY = 'r',
 	DEMO_ARRIVED = 'a',
 };

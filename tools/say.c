@@ -107,6 +107,8 @@ const char *say_address_reason(int error)
 		       "memfd:/PATH";
 	case ENAMETOOLONG:
 		return "a NAME has at most 64 bytes, a path 107";
+	case EMFILE:
+		return "too many files are open, here or there";
 	case ETIMEDOUT:
 		return "nobody was there in time";
 	case ECONNRESET:

@@ -16,8 +16,7 @@
 #define SLICE		UINT64_C(60000000)	/* ns */
 #define SPIN_MOST	UINT64_C(150000)	/* beyond this it does not pay */
 #define SPIN_LEAST	UINT64_C(1000)
-#define POLLS_BARE	2000u	/* polls without a pause instruction between */
-#define POLLS_PER_CLOCK	128u
+#define POLLS_PER_CLOCK	256u
 #define REWATCH_MAX	4
 
 void shmux__wake(struct shmux__waiter *w)
@@ -189,28 +188,24 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 {
 	struct shmux__link *l = w->s->link;
 	uint64_t now, end = 0, check = 0;
-	uint32_t i;
 
-	for (i = 1;; i++) {
+	for (;;) {
+		l->ops->poll(l, reasons, &w->poke, POLLS_PER_CLOCK);
 		if (shmux__link_ready(l, reasons))
 			return SPIN_NEWS;
 		/* Pairs with the release in shmux__wake(). */
 		if (shmux_load_acquire(&w->poke))
 			return SPIN_POKED;
-		if (i % POLLS_PER_CLOCK == 0) {
-			now = shmux_clock_now();
-			if (!end) {
-				*begun = now;
-				end = now + budget;
-				if (end < now || end > deadline)
-					end = deadline;
-				check = now + SLICE;
-			}
-			if (now >= end || now >= check)
-				return SPIN_OVER;
+		now = shmux_clock_now();
+		if (!end) {
+			*begun = now;
+			end = now + budget;
+			if (end < now || end > deadline)
+				end = deadline;
+			check = now + SLICE;
 		}
-		if (i > POLLS_BARE)
-			shmux_relax();
+		if (now >= end || now >= check)
+			return SPIN_OVER;
 	}
 }
 

@@ -104,6 +104,13 @@ struct shmux__link_ops {
 	/* Wake that sleeper; *@poke has been set. */
 	void (*poke)(struct shmux__link *l, const uint32_t *poke);
 
+	/*
+	 * Unlocked. Poll @nr times, or until there is what ready tells of, or
+	 * until *@poke is not 0.
+	 */
+	void (*poll)(struct shmux__link *l, uint32_t reasons,
+		     const uint32_t *poke, uint32_t nr);
+
 	/* Did the peer last go to sleep on the CPU that we are on? A hint. */
 	bool (*same_cpu)(struct shmux__link *l);
 

@@ -149,17 +149,29 @@ static inline void shmux__producer_set_word(struct shmux__producer *p,
 		shmux_store_relaxed(shmux__producer_slot(p, index), word);
 }
 
-/* Add a record; the caller has made sure that it fits. Not yet published. */
+/*
+ * Add a record; the caller has made sure that it fits. Not yet published. The
+ * first slot is written last and all at once: the consumer polls that line, and
+ * would take it away from us between two stores.
+ */
 static inline void shmux__producer_add(struct shmux__producer *p,
 				       uint32_t type, uint32_t flags,
 				       uint32_t id, const void *body,
 				       uint32_t len)
 {
 	uint32_t index = p->next, nr = shmux__ring_slots(len);
+	uint32_t first = len;
+	char *slot;
 
-	shmux__producer_slot(p, index)[1] = id;
-	shmux__producer_copy(p, index, 0, body, len);
-	shmux__producer_mark(p, index + 1, index + nr);
+	if (nr > 1) {
+		first = SHMUX_SLOT_FIRST_BODY;
+		shmux__producer_copy(p, index, first, (const char *)body + first,
+				     len - first);
+		shmux__producer_mark(p, index + 1, index + nr);
+	}
+	slot = (char *)shmux__producer_slot(p, index);
+	shmux_copy_small(slot + 8, body, first);
+	*(uint32_t *)(void *)(slot + 4) = id;
 	shmux__producer_set_word(p, index, type, flags, len);
 	p->next = index + nr;
 }

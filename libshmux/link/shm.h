@@ -35,6 +35,7 @@ struct shmux__shm {
 
 	/* Receiving. */
 	struct shmux__consumer rx;
+	uint32_t rx_nr;		/* slots of the last record, a guess for the next */
 	struct shmux__returns_tx give_back;
 	const char *peer_data;	/* the peer's region */
 	uint32_t peer_arena_offset, peer_arena_size;	/* as checked once */
@@ -184,6 +185,7 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 	if (nr > (s->rx.mask + 1) / 2)
 		return -EPROTO;
 	s->rx.next += nr;
+	s->rx_nr = nr;
 	if (__builtin_expect(f->type != SHMUX_FRAME_DATA, 0))
 		return shmux__shm_decode(s, f, len);
 	return 1;

@@ -512,4 +512,172 @@ TEST_F(message, byte_and_message_streams_live_in_one_session)
 	shmux_stream_close(messages);
 }
 
+/* Ample credit, but an arena that holds a part of a long message at a time. */
+FIXTURE(part)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_stream *near;
+	char *buf; /* of LONG bytes */
+};
+
+PAIR_VARIANTS(part);
+
+enum { LONG = 200000 };
+
+FIXTURE_SETUP(part)
+{
+	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, SESSION_OPTIONS(.arena_size = 65536),
+			       SESSION_OPTIONS(.first_grant = 1 << 20)));
+	self->far = &self->pair.far;
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &self->near));
+	self->buf = malloc(LONG);
+	ASSERT_NE(NULL, self->buf);
+}
+
+FIXTURE_TEARDOWN(part)
+{
+	free(self->buf);
+	shmux_stream_close(self->near);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+/* The far end is in no call, so no chunk comes back: stuck in the middle. */
+static void check_times_out(struct __test_metadata *_metadata, struct shmux_stream *st, char *buf)
+{
+	memset(buf, 'x', LONG);
+	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 10 * MSEC));
+	EXPECT_EQ(-ETIMEDOUT, shmux_stream_write(st, buf, LONG));
+	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_WRITE, SHMUX_NEVER));
+}
+
+TEST_F(part, of_a_message_that_timed_out_is_never_read)
+{
+	check_times_out(_metadata, self->near, self->buf);
+
+	check_far_has_no_more(_metadata, self->far);
+	ASSERT_EQ(4, shmux_stream_write(self->near, "next", 4));
+	check_far_gets(_metadata, self->far, "next");
+	check_far_has_no_more(_metadata, self->far);
+}
+
+TEST_F(part, of_a_message_that_was_cancelled_is_never_read)
+{
+	struct long_write job = { self->near, self->buf, LONG };
+	struct worker writer;
+
+	memset(self->buf, 'x', LONG);
+	worker_start(&writer, write_long, &job);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+	shmux_stream_unblock(self->near, SHMUX_WRITE);
+	EXPECT_EQ(-ECANCELED, worker_join(&writer));
+
+	ASSERT_EQ(4, shmux_stream_write(self->near, "next", 4));
+	check_far_gets(_metadata, self->far, "next");
+	check_far_has_no_more(_metadata, self->far);
+}
+
+TEST_F(part, of_a_message_before_the_end_is_never_read)
+{
+	char buf[8];
+
+	check_times_out(_metadata, self->near, self->buf);
+	ASSERT_EQ(0, shmux_stream_shutdown(self->near, SHMUX_WRITE));
+
+	EXPECT_EQ(-ENODATA, far_read(self->far, buf, sizeof(buf)));
+}
+
+TEST_F(part, of_a_message_that_was_given_up_costs_no_credit_for_ever)
+{
+	struct bulk bulk = { .len = LONG, .piece = LONG, .seed = 2 };
+
+	for (int i = 0; i < 20; i++) {
+		check_times_out(_metadata, self->near, self->buf);
+		check_far_has_no_more(_metadata, self->far);
+	}
+
+	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
+	ASSERT_EQ(0, shmux_stream_set_deadline(self->near, SHMUX_WRITE,
+					       shmux_now() + LONG_ENOUGH));
+	EXPECT_EQ(LONG, bulk_write(self->near, &bulk));
+	EXPECT_EQ(LONG, far_finish(self->far, NULL));
+}
+
+/* The first message is all 'x', of LONG bytes. */
+static int64_t side_read_long(struct side *side)
+{
+	char *buf = malloc(LONG);
+	ssize_t n = shmux_stream_read(side->stream, buf, LONG), i = 0;
+
+	while (i < n && buf[i] == 'x')
+		i++;
+	free(buf);
+	SIDE_EQ(n, i);
+	return n;
+}
+
+TEST_F(part, of_a_long_message_is_not_mixed_with_another_threads_submit)
+{
+	struct long_write job = { self->near, self->buf, LONG };
+	struct shmux_span span;
+	struct worker writer;
+
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, 4, &span, 0));
+	memcpy(span.data, "next", 4);
+	memset(self->buf, 'x', LONG);
+	worker_start(&writer, write_long, &job);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+	ASSERT_EQ(4, shmux_stream_submit(self->near, &span, 4, 0));
+
+	EXPECT_EQ(LONG, far_run(self->far, side_read_long));
+	EXPECT_EQ(LONG, worker_join(&writer));
+	check_far_gets(_metadata, self->far, "next");
+	check_far_has_no_more(_metadata, self->far);
+}
+
+TEST_F(part, of_a_long_message_is_not_mixed_with_another_threads_message)
+{
+	struct long_write job = { self->near, self->buf, LONG };
+	struct long_write other = { self->near, "next", 4 };
+	struct worker writer, second;
+
+	memset(self->buf, 'x', LONG);
+	worker_start(&writer, write_long, &job);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+	EXPECT_EQ(-EAGAIN, shmux_stream_try_write(self->near, "now?", 4));
+	worker_start(&second, write_long, &other);
+	ASSERT_TRUE(worker_wait_blocked(&second));
+
+	EXPECT_EQ(LONG, far_run(self->far, side_read_long));
+	EXPECT_EQ(LONG, worker_join(&writer));
+	EXPECT_EQ(4, worker_join(&second));
+	check_far_gets(_metadata, self->far, "next");
+	check_far_has_no_more(_metadata, self->far);
+}
+
+TEST_F(part, of_the_longest_message_fits_a_window_of_just_its_length)
+{
+	static const uint32_t windows[] = { 4096, 4097, 16384, 16385, 16400, 32768 + 63, 100001 };
+	const struct shmux_session_options *options;
+	struct shmux_stream *st;
+	struct pair pair;
+
+	for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
+		struct bulk bulk = { .len = windows[i], .piece = windows[i], .seed = 1 };
+
+		options = SESSION_OPTIONS(.arena_size = 65536, .window = windows[i]);
+		ASSERT_EQ(0, pair_open(&pair, variant->kind, options, options));
+		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &st));
+		ASSERT_EQ(windows[i], shmux_stream_message_max(st));
+		shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 2 * SEC);
+		far_begin(&pair.far, side_bulk_read, &bulk, sizeof(bulk), 0);
+		EXPECT_EQ(windows[i], bulk_write(st, &bulk)) {
+			TH_LOG("window %u", windows[i]);
+		}
+		shmux_stream_close(st);
+		EXPECT_EQ(windows[i], far_finish(&pair.far, NULL));
+		EXPECT_EQ(0, pair_close(&pair));
+	}
+}
+
 TEST_HARNESS_MAIN
