@@ -26,7 +26,7 @@
 #include "say.h"
 
 /* One read(2): large enough to be cheap, small enough to stay in the cache. */
-#define CHUNK_SIZE ((size_t)64 << 10)
+#define CHUNK_SIZE ((size_t)128 << 10)
 #define SMALL_SIZE 256		/* no use in less */
 
 static const char usage[] =

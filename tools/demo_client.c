@@ -191,8 +191,8 @@ static void report(struct client *c, uint64_t took)
 	       units_rate(c->sample.len, took).text);
 	if (shmux_session_counters(shmux_stream_session(c->out[0].st), &n))
 		return;
-	printf("  kernel   asked %llu times by the client, to wake the server or to sleep\n",
-	       (unsigned long long)(n.kicks_sent + n.sleeps));
+	printf("  kernel   asked %llu times for %llu records, to wake the server or to sleep\n",
+	       (unsigned long long)(n.kicks_sent + n.sleeps), (unsigned long long)n.frames_sent);
 }
 
 int demo_send(const char *address, const char *path)

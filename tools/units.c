@@ -36,7 +36,7 @@ struct units units_time(uint64_t ns)
 
 	if (ns < 10000)
 		snprintf(u.text, sizeof(u.text), "%u ns", (unsigned int)ns);
-	else if (ns < 10000000)
+	else if (ns < 1000000)
 		snprintf(u.text, sizeof(u.text), "%.1f us", ns / 1e3);
 	else if (ns < 10000000000)
 		snprintf(u.text, sizeof(u.text), "%.1f ms", ns / 1e6);

@@ -72,13 +72,14 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	size_t want = flags & SHMUX_WAITALL ? size : 1;
 	int err = 0;
 
-	if (st->rx_first && (!(flags & SHMUX_WAITALL) ||
-			     st->rx_queued >= size))
+	if (st->rx_queued > ENOUGH &&
+	    (!(flags & SHMUX_WAITALL) || st->rx_queued >= size))
 		return (ssize_t)shmux__rx_copy(st, buf, size);
 
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
 	w.buf = buf;
 	w.size = size;
+	shmux__drain_into(&w);
 	for (;;) {
 		if (st->rx_first)
 			w.done += shmux__rx_copy(st, buf + w.done,
@@ -173,16 +174,14 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	if (st->rx_queued <= ENOUGH || !readable(st))
-		shmux__drain(s);
-	if (st->state & STREAM_MESSAGES)
-		n = recv_gathered(st, iov, nr, size, flags);
-	else if (!size)
-		n = 0;
-	else if (nr == 1)
+	if (nr == 1 && size && !(st->state & STREAM_MESSAGES)) {
 		n = recv_bytes(st, iov->iov_base, size, flags);
-	else
-		n = recv_gathered(st, iov, nr, size, flags);
+	} else {
+		if (st->rx_queued <= ENOUGH || !readable(st))
+			shmux__drain(s);
+		n = size || (st->state & STREAM_MESSAGES) ?
+			    recv_gathered(st, iov, nr, size, flags) : 0;
+	}
 	shmux__leave(s);
 	return n;
 }

@@ -13,7 +13,7 @@
 #include "core/credit.h"
 
 #define BUFFER_MIN 256u
-#define BUFFER_MAX 16384u	/* and the size of the spare one */
+#define BUFFER_MAX 16384u	/* of a spare one, too */
 #define SPARE_MAX 64u
 
 static struct shmux__rx *chunk_node(struct shmux_session *s)
@@ -35,7 +35,7 @@ static struct shmux__rx *buffer_node(struct shmux_session *s, uint32_t size)
 {
 	struct shmux__rx *node = s->spare_buffer;
 
-	if (size > BUFFER_MIN && size <= BUFFER_MAX && node) {
+	if (node && node->size >= size) {
 		s->spare_buffer = NULL;
 		size = node->size;
 	} else {
@@ -158,6 +158,8 @@ struct shmux__rx *shmux__rx_pop(struct shmux_stream *st)
 /* Give back chunk and memory, not credit. */
 static void drop(struct shmux_session *s, struct shmux__rx *node)
 {
+	struct shmux__rx *spare;
+
 	if (!node->size) {
 		s->held -= node->len;
 		if (!s->error)
@@ -168,9 +170,12 @@ static void drop(struct shmux_session *s, struct shmux__rx *node)
 			s->nr_spare++;
 			return;
 		}
-	} else if (node->size == BUFFER_MAX && !s->spare_buffer) {
+	} else if (node->size <= BUFFER_MAX &&
+		   (!s->spare_buffer || s->spare_buffer->size < node->size)) {
+		/* The larger one is kept. */
+		spare = s->spare_buffer;
 		s->spare_buffer = node;
-		return;
+		node = spare;
 	}
 	free(node);
 }

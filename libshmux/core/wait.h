@@ -85,6 +85,19 @@ static inline void shmux__wake_stream(struct shmux_stream *st, uint32_t kinds)
 }
 
 /*
+ * Take note of what the peer has said, as shmux__drain(); payload that the
+ * waiter, a reader, waits for goes straight into its buffer.
+ */
+static inline void shmux__drain_into(struct shmux__waiter *w)
+{
+	w->next = w->st->waiters;
+	w->st->waiters = w;
+	shmux__drain(w->s);
+	w->st->waiters = w->next;
+	shmux_store_relaxed(&w->poke, 0);
+}
+
+/*
  * A poller (epoll) is to be woken for @reasons, if nobody leads. Return: true if
  * something has come already.
  */

@@ -62,6 +62,18 @@ if head -c 1 "/proc/$echo/mem" 2>&1 | grep -q 'Permission denied'; then
 else
 	grep -q "\"address\": \"$name\", \"streams\": 1, .*\"queued\": [0-9]*, .*\"queued\": [0-9]*," ls.json ||
 		fail "streams and depth are not told"
+
+	# What a stopped server has not taken is queued.
+	kill -STOP $echo
+	echo world >&8
+	try=0
+	until grep -Eq "\"address\": \"$name\".*\"dialler\": .*\"queued\": [1-9].*\"listener\"" ls.json; do
+		try=$((try + 1))
+		[ $try -lt 1000 ] || fail "what is queued is not told"
+		look
+	done
+	kill -CONT $echo
+	read -r -t 20 line <&9 && [ "$line" = world ] || fail "no echo after the stop"
 fi
 
 exec 8>&-

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "far.h"
+#include "pair.h"
 #include "process.h"
 
 #define SOON (20 * MSEC)
@@ -305,6 +307,128 @@ TEST_F(context, unblock_cancels_a_waiting_dial)
 	shmux_context_unblock(self->context);
 
 	EXPECT_EQ(-ECANCELED, worker_join(&dialler));
+}
+
+/* Be cancelled, then dial again. Return: what the second time brought. */
+static int64_t dial_twice(void *arg)
+{
+	struct waiting_dial *job = arg;
+	struct shmux_dial_options options = { .size = sizeof(options), .flags = SHMUX_DIAL_WAIT };
+
+	if (dial_and_wait(arg) != -ECANCELED)
+		return 0;
+	options.deadline = shmux_now() + 200 * MSEC;
+	return shmux_context_dial(job->context, job->name, &options, &job->st);
+}
+
+TEST_F(context, unblock_touches_no_later_dial)
+{
+	struct waiting_dial job = { .context = self->context, .name = "shmux-test-nobody-there" };
+	struct worker diallers[4];
+
+	/* Some are back before others have noticed. */
+	for (size_t i = 0; i < ARRAY_SIZE(diallers); i++)
+		worker_start(&diallers[i], dial_twice, &job);
+	for (size_t i = 0; i < ARRAY_SIZE(diallers); i++) {
+		ASSERT_TRUE(worker_wait_blocked(&diallers[i]));
+	}
+	shmux_context_unblock(self->context);
+
+	for (size_t i = 0; i < ARRAY_SIZE(diallers); i++) {
+		EXPECT_EQ(-ETIMEDOUT, worker_join(&diallers[i]));
+	}
+}
+
+/* More dials than the ring has room for, to a server that takes note of none. */
+struct many_dials {
+	struct shmux_context *context;
+	const char *name;
+	uint64_t timeout;	/* of each, ns */
+};
+
+static int64_t dial_until_full(void *arg)
+{
+	struct many_dials *job = arg;
+	struct shmux_dial_options options = { .size = sizeof(options) };
+	struct shmux_stream *st;
+	int ret;
+
+	do {
+		options.deadline = shmux_now() + job->timeout;
+		ret = shmux_context_dial(job->context, job->name, &options, &st);
+		if (!ret)
+			shmux_stream_close(st);
+	} while (!ret);
+	return ret;
+}
+
+/* A context with a session in it whose ring is small and whose peer is stopped. */
+static void stop_server(struct __test_metadata *_metadata, struct far *server, const char *name,
+			struct shmux_context **context)
+{
+	struct shmux_context_options options = {
+		.size = sizeof(options),
+		.session = SESSION_OPTIONS(.ring_slots = 64),
+	};
+	struct shmux_stream *st;
+
+	ASSERT_EQ(0, shmux_context_open(&options, context));
+	ASSERT_EQ(0, dial(*context, name, 0, &st));
+	check_echoes(_metadata, st);
+	shmux_stream_close(st);
+	ASSERT_EQ(0, kill(server->pid, SIGSTOP));
+}
+
+TEST_F(context, dial_into_a_full_ring_gives_up_at_the_deadline)
+{
+	struct many_dials job = { .name = self->name, .timeout = 200 * MSEC };
+	struct worker dialler;
+
+	stop_server(_metadata, &self->server, self->name, &job.context);
+	worker_start(&dialler, dial_until_full, &job);
+	EXPECT_TRUE(wait_until(worker_is_done(&dialler)));
+	ASSERT_EQ(0, kill(self->server.pid, SIGCONT));
+
+	EXPECT_EQ(-ETIMEDOUT, worker_join(&dialler));
+	shmux_context_close(job.context);
+}
+
+TEST_F(context, dial_into_a_full_ring_is_cancelled_by_unblock)
+{
+	struct many_dials job = { .name = self->name, .timeout = 1000 * SEC };
+	struct worker dialler;
+
+	stop_server(_metadata, &self->server, self->name, &job.context);
+	worker_start(&dialler, dial_until_full, &job);
+	ASSERT_TRUE(worker_wait_blocked(&dialler));
+	shmux_context_unblock(job.context);
+
+	EXPECT_EQ(-ECANCELED, worker_join(&dialler));
+	ASSERT_EQ(0, kill(self->server.pid, SIGCONT));
+	shmux_context_close(job.context);
+}
+
+TEST_F(context, dial_into_a_full_ring_holds_up_no_other_dial)
+{
+	struct many_dials job = { .name = self->name, .timeout = 1000 * SEC };
+	struct worker dialler;
+	struct shmux_stream *st;
+	struct far second;
+	char name[NAME_SIZE];
+
+	name_make(name);
+	serve_as(_metadata, &second, name, 0);
+	stop_server(_metadata, &self->server, self->name, &job.context);
+	worker_start(&dialler, dial_until_full, &job);
+	ASSERT_TRUE(worker_wait_blocked(&dialler));
+
+	ASSERT_EQ(0, dial(job.context, name, 0, &st));
+	check_echoes(_metadata, st);
+	shmux_stream_close(st);
+	far_kill(&self->server);
+	EXPECT_GT(0, worker_join(&dialler));
+	shmux_context_close(job.context);
+	far_kill(&second);
 }
 
 TEST_F(context, dial_may_ask_for_messages)

@@ -177,6 +177,31 @@ TEST_F(message, longest_message_arrives_whole)
 	EXPECT_EQ((int64_t)self->max, far_finish(self->far, NULL));
 }
 
+TEST_F(message, longest_message_fits_a_window_of_just_its_length)
+{
+	static const uint32_t windows[] = { 4096, 4097, 16384, 16385, 16400, 32768 + 63, 100001 };
+	const struct shmux_session_options *options;
+	struct shmux_stream *st;
+	struct pair pair;
+
+	for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
+		struct bulk bulk = { .len = windows[i], .piece = windows[i], .seed = 1 };
+
+		options = SESSION_OPTIONS(.arena_size = 65536, .window = windows[i]);
+		ASSERT_EQ(0, pair_open(&pair, variant->kind, options, options));
+		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &st));
+		ASSERT_EQ(windows[i], shmux_stream_message_max(st));
+		shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 2 * SEC);
+		far_begin(&pair.far, side_bulk_read, &bulk, sizeof(bulk), 0);
+		EXPECT_EQ(windows[i], bulk_write(st, &bulk)) {
+			TH_LOG("window %u", windows[i]);
+		}
+		shmux_stream_close(st);
+		EXPECT_EQ(windows[i], far_finish(&pair.far, NULL));
+		EXPECT_EQ(0, pair_close(&pair));
+	}
+}
+
 TEST_F(message, longer_than_the_longest_is_emsgsize_and_nothing_is_sent)
 {
 	memset(self->buf, 'x', self->max + 1);
@@ -653,31 +678,6 @@ TEST_F(part, of_a_long_message_is_not_mixed_with_another_threads_message)
 	EXPECT_EQ(4, worker_join(&second));
 	check_far_gets(_metadata, self->far, "next");
 	check_far_has_no_more(_metadata, self->far);
-}
-
-TEST_F(part, of_the_longest_message_fits_a_window_of_just_its_length)
-{
-	static const uint32_t windows[] = { 4096, 4097, 16384, 16385, 16400, 32768 + 63, 100001 };
-	const struct shmux_session_options *options;
-	struct shmux_stream *st;
-	struct pair pair;
-
-	for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
-		struct bulk bulk = { .len = windows[i], .piece = windows[i], .seed = 1 };
-
-		options = SESSION_OPTIONS(.arena_size = 65536, .window = windows[i]);
-		ASSERT_EQ(0, pair_open(&pair, variant->kind, options, options));
-		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &st));
-		ASSERT_EQ(windows[i], shmux_stream_message_max(st));
-		shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 2 * SEC);
-		far_begin(&pair.far, side_bulk_read, &bulk, sizeof(bulk), 0);
-		EXPECT_EQ(windows[i], bulk_write(st, &bulk)) {
-			TH_LOG("window %u", windows[i]);
-		}
-		shmux_stream_close(st);
-		EXPECT_EQ(windows[i], far_finish(&pair.far, NULL));
-		EXPECT_EQ(0, pair_close(&pair));
-	}
 }
 
 TEST_HARNESS_MAIN
