@@ -30,9 +30,8 @@ struct entry {
 struct shmux_context {
 	struct shmux_lock lock;
 	struct shmux_list entries;
+	struct shmux_list dials;	/* calls that are in progress */
 	uint32_t changed;		/* futex: some entry did */
-	uint32_t cancel;		/* unblock was called */
-	uint32_t nr_dialling;
 	struct shmux_session_options options;
 };
 
@@ -55,6 +54,7 @@ int shmux_context_open(const struct shmux_context_options *options,
 		return err;
 	}
 	shmux_list_init(&c->entries);
+	shmux_list_init(&c->dials);
 	*context = c;
 	return 0;
 }
@@ -141,11 +141,12 @@ static int admit(void *arg, const struct shmux_peer *peer, int fd)
 static int make_session(struct shmux_context *c,
 			const struct shmux__address *address,
 			const struct shmux_dial_options *o,
+			const uint32_t *cancelled,
 			struct shmux_session **session)
 {
 	struct shmux__dial_terms terms = {
 		.deadline = o->deadline,
-		.cancelled = &c->cancel,
+		.cancelled = cancelled,
 		.admit = admit,
 		.admit_arg = (void *)o,
 	};
@@ -165,20 +166,21 @@ static int make_session(struct shmux_context *c,
 		ts = shmux_clock_timespec(left < pause ? left : pause);
 		nanosleep(&ts, NULL);
 		pause = pause * 2 < RETRY_MOST ? pause * 2 : RETRY_MOST;
-		if (shmux_load_relaxed(&c->cancel))
+		if (shmux_load_relaxed(cancelled))
 			return -ECANCELED;
 	}
 }
 
 /* Wait for whoever is dialling. The lock is dropped meanwhile. */
-static int wait_changed(struct shmux_context *c, uint64_t deadline)
+static int wait_changed(struct shmux_context *c, uint64_t deadline,
+			const uint32_t *cancelled)
 {
 	uint32_t seen = shmux_load_acquire(&c->changed);
 	uint64_t left = shmux_clock_left(deadline);
 
 	if (!left)
 		return -ETIMEDOUT;
-	if (shmux_load_relaxed(&c->cancel))
+	if (shmux_load_relaxed(cancelled))
 		return -ECANCELED;
 	shmux_unlock(&c->lock);
 	shmux_futex_wait(&c->changed, seen,
@@ -187,10 +189,35 @@ static int wait_changed(struct shmux_context *c, uint64_t deadline)
 	return 0;
 }
 
-/* Under the lock: a live session to the address, with a reference for us. */
+/* A reference of our own, so that the session stays while we use it. */
+static int hold(struct shmux_session *s)
+{
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__session_get(s);
+	shmux_unlock(&s->lock);
+	return 0;
+}
+
+static void unhold(struct shmux_session *s)
+{
+	if (!shmux__enter(s))
+		shmux__session_put_unlock(s);
+}
+
+/* A call of dial, for unblock to find. */
+struct dial {
+	struct shmux_list node;
+	uint32_t cancelled;
+};
+
+/* Under the lock: a live session to the address, held for us. */
 static int get_session(struct shmux_context *c,
 		       const struct shmux__address *address,
 		       const struct shmux_dial_options *o,
+		       const uint32_t *cancelled,
 		       struct shmux_session **session)
 {
 	struct shmux_session *s = NULL;
@@ -207,24 +234,24 @@ static int get_session(struct shmux_context *c,
 			if (err)
 				return err;
 			*session = e->session;
-			return 0;
+			return hold(e->session);
 		}
 		if (!e->dialling)
 			break;
-		err = wait_changed(c, o->deadline);
+		err = wait_changed(c, o->deadline, cancelled);
 		if (err)
 			return err;
 	}
 	entry_drop(e);
 	e->dialling = true;
 	shmux_unlock(&c->lock);
-	err = make_session(c, address, o, &s);
+	err = make_session(c, address, o, cancelled, &s);
 	shmux_lock(&c->lock);
 	e->dialling = false;
 	e->session = s;
 	changed(c);
 	*session = s;
-	return err;
+	return err ? err : hold(s);
 }
 
 int shmux_context_dial(struct shmux_context *c, const char *address,
@@ -232,6 +259,7 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 		       struct shmux_stream **stream)
 {
 	struct shmux_dial_options o;
+	struct dial dial = { .cancelled = 0 };
 	struct shmux_session *s = NULL;
 	struct shmux__address a;
 	unsigned int kind;
@@ -253,19 +281,21 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 	kind = o.flags & SHMUX_DIAL_MESSAGES ? SHMUX_STREAM_MESSAGES :
 					       SHMUX_STREAM_BYTES;
 	shmux_lock(&c->lock);
-	c->nr_dialling++;
+	shmux_list_append(&c->dials, &dial.node);
 	for (tries = 0; tries < 2; tries++) {
-		err = get_session(c, &a, &o, &s);
+		err = get_session(c, &a, &o, &dial.cancelled, &s);
 		if (err)
 			break;
-		err = shmux_session_open(s, kind, stream);
+		shmux_unlock(&c->lock);
+		err = shmux__session_open(s, kind, o.deadline, &dial.cancelled,
+					  stream);
+		unhold(s);
+		shmux_lock(&c->lock);
 		/* It may have died since we looked. */
 		if (err != -ECONNRESET && err != -ESHUTDOWN)
 			break;
 	}
-	/* The last of those that unblock was meant for resets it. */
-	if (!--c->nr_dialling)
-		shmux_store_relaxed(&c->cancel, 0);
+	shmux_list_remove(&dial.node);
 	shmux_unlock(&c->lock);
 	errno = saved;
 	return err;
@@ -273,11 +303,13 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 
 void shmux_context_unblock(struct shmux_context *c)
 {
+	struct shmux_list *pos, *tmp;
+
 	shmux_lock(&c->lock);
-	if (c->nr_dialling) {
-		shmux_store_relaxed(&c->cancel, 1);
-		changed(c);
-	}
+	shmux_list_for_each_safe(pos, tmp, &c->dials)
+		shmux_store_relaxed(&shmux_container_of(pos, struct dial,
+							node)->cancelled, 1);
+	changed(c);
 	shmux_unlock(&c->lock);
 }
 

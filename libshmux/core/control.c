@@ -161,6 +161,8 @@ void shmux__control_flush(struct shmux_session *s)
 			push(&s->starved, st);
 		}
 	}
+	if (!s->control.first)
+		s->link->ops->last_word(s->link, 0);
 	if (err == -EPROTO)
 		shmux__session_die(s, err);
 }

@@ -188,6 +188,13 @@ void shmux__session_put_unlock(struct shmux_session *s);
 void shmux__session_die(struct shmux_session *s, int error);
 /* The peer has gone: take what it left, then die. */
 void shmux__session_lost(struct shmux_session *s);
+/*
+ * As shmux_session_open(), until @deadline, or until *@cancelled, which it looks
+ * at every 50 ms, is not 0.
+ */
+int shmux__session_open(struct shmux_session *s, unsigned int flags,
+			uint64_t deadline, const uint32_t *cancelled,
+			struct shmux_stream **stream);
 /* The next stream to be accepted: 0, -EAGAIN, -ESHUTDOWN, or the error. */
 int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream);
 /* Nobody accepts streams any more. */
@@ -200,6 +207,8 @@ void shmux__session_log(struct shmux_session *s, enum shmux_log_level level,
 
 /* pump.c: frames in. At most @max; all there are. */
 void shmux__pump(struct shmux_session *s, int max);
+/* The peer is gone: which streams it had ended, without room to say so. */
+void shmux__pump_last_words(struct shmux_session *s);
 
 /* control.c: control frames out, as far as there is room */
 void shmux__control_flush(struct shmux_session *s);

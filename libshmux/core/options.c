@@ -25,6 +25,14 @@ int shmux__options_copy(void *own, size_t own_size, const void *given)
 	return 0;
 }
 
+/* What the budget has beside the first grants. */
+static uint64_t spare(const struct shmux_session_options *o)
+{
+	uint64_t kept = (uint64_t)o->streams_max * o->first_grant;
+
+	return o->budget > kept ? o->budget - kept : 0;
+}
+
 static void fill_defaults(struct shmux_session_options *o)
 {
 	if (!o->ring_slots)
@@ -37,18 +45,19 @@ static void fill_defaults(struct shmux_session_options *o)
 		o->budget = UINT64_C(64) << 20;
 	if (!o->first_grant)
 		o->first_grant = 256;
-	if (!o->message_max)
-		o->message_max = o->window;
 	if (!o->backlog)
 		o->backlog = 1024;
 	if (!o->peer_size_max)
 		o->peer_size_max = UINT64_C(256) << 20;
-	if (!o->streams_max && o->first_grant) {
+	if (!o->streams_max) {
 		o->streams_max = SHMUX_ID_INDEX_MAX + 1;
 		if (o->budget / 2 / o->first_grant < o->streams_max)
 			o->streams_max =
 				(uint32_t)(o->budget / 2 / o->first_grant);
 	}
+	if (!o->message_max)
+		o->message_max = spare(o) < o->window ? (uint32_t)spare(o) :
+							o->window;
 }
 
 static const char *fault(const struct shmux_session_options *o)
@@ -87,6 +96,8 @@ static const char *fault(const struct shmux_session_options *o)
 		return "streams_max is not within 1 to 2^21";
 	if ((uint64_t)o->streams_max * o->first_grant > o->budget)
 		return "budget is smaller than streams_max first grants";
+	if (o->message_max > spare(o) + o->first_grant)
+		return "message_max is larger than budget without first grants";
 	if (o->peer_size_max < SHMUX_HEADER_SIZE ||
 	    o->peer_size_max > SHMUX_REGION_SIZE_MAX)
 		return "peer_size_max is not within 4096 to 2 GiB";

@@ -169,6 +169,7 @@ static int on_open(struct shmux_session *s, const struct shmux__frame *f)
 		st->state |= STREAM_MESSAGES;
 	s->nr_streams++;
 	s->counters.streams_opened++;
+	s->link->ops->announce(s->link, s->nr_streams);
 	st->state |= STREAM_ON_QUEUE;
 	shmux__fifo_push_queue(&s->accept_queue, st);
 	s->accept_depth++;
@@ -302,4 +303,20 @@ void shmux__pump(struct shmux_session *s, int max)
 	}
 	if (s->control.first || s->owes)
 		shmux__control_flush(s);
+}
+
+void shmux__pump_last_words(struct shmux_session *s)
+{
+	struct shmux_stream *st;
+	uint32_t i, id, flags;
+
+	for (i = 0; (id = s->link->ops->heard_last(s->link, i)); i++) {
+		st = shmux__session_find(s, id);
+		if (!st)
+			continue;
+		flags = st->state & STREAM_FIN_RECEIVED ? 0 : SHMUX_FLAG_FIN;
+		if (!(st->state & STREAM_STOP_RECEIVED))
+			flags |= SHMUX_FLAG_STOP;
+		end_received(st, flags);
+	}
 }

@@ -35,7 +35,7 @@ static struct shmux__rx *buffer_node(struct shmux_session *s, uint32_t size)
 {
 	struct shmux__rx *node = s->spare_buffer;
 
-	if (node && node->size >= size) {
+	if (node && node->size >= size && node->size / 4 <= size) {
 		s->spare_buffer = NULL;
 		size = node->size;
 	} else {
@@ -89,12 +89,18 @@ static bool extend(struct shmux_stream *st, const struct shmux__frame *f,
 /* How large a buffer for @n bytes, when @queued wait already. */
 static uint32_t buffer_size(const struct shmux_stream *st, uint32_t n)
 {
+	uint32_t size;
+
 	/* Not 0, which says that the payload is in a chunk. */
 	if (st->state & STREAM_MESSAGES)
 		return n ? n : 1;
-	if (st->rx_queued + n > BUFFER_MIN)
-		return n > BUFFER_MAX ? n : BUFFER_MAX;
-	return BUFFER_MIN;
+	/* As much again as waits already: in all at most thrice the payload. */
+	size = 2 * st->rx_queued;
+	if (size > BUFFER_MAX)
+		size = BUFFER_MAX;
+	if (size < BUFFER_MIN)
+		size = BUFFER_MIN;
+	return size < n ? n : size;
 }
 
 int shmux__rx_add(struct shmux_stream *st, const struct shmux__frame *f,

@@ -247,16 +247,6 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 	return done ? (ssize_t)done : err;
 }
 
-/* Bytes of credit that a message of @len takes, in parts of @part. */
-static uint64_t message_cost(size_t len, uint32_t part)
-{
-	size_t rest = len % part;
-
-	if (len <= part)
-		return shmux__cost((uint32_t)len);
-	return (uint64_t)(len - rest) + (rest ? shmux__cost((uint32_t)rest) : 0);
-}
-
 /* Send a message that is small enough for the ring. Return: 0 or NO_ROOM. */
 static int put_small(struct shmux_stream *st, const struct source *src,
 		     uint32_t fin)
@@ -284,6 +274,9 @@ static ssize_t put_part(struct shmux_stream *st, struct source *src,
 	char buf[4096];
 	int err;
 
+	/* No part is so short that it costs more than its length. */
+	if (src->left - n && src->left - n < SHMUX_CREDIT_MIN)
+		n -= SHMUX_CREDIT_MIN;
 	if (!l->chunk_max) {
 		struct source from = *src;
 
@@ -312,8 +305,8 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0, part;
 	size_t len = src->left;
 	struct shmux__waiter w;
+	uint32_t cost, left = 0;
 	bool begun = false;
-	uint64_t cost;
 	ssize_t n;
 	int err;
 
@@ -323,7 +316,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	/* One that needs the peer's help amid its parts cannot go unwaited. */
 	if ((flags & SHMUX_NOWAIT) && l->chunk_max && len > part)
 		return -EMSGSIZE;
-	cost = message_cost(len, part);
+	cost = shmux__cost((uint32_t)len);
 
 	shmux__waiter_init(&w, s, st, WAIT_WRITE);
 	for (;;) {
@@ -340,10 +333,12 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 			n = put_part(st, src, part, fin);
 		if (n >= 0) {
 			if (!begun) {
-				st->tx_credit -= (uint32_t)cost;
+				st->tx_credit -= cost;
+				left = cost;
 				st->state |= STREAM_TX_BUSY;
 				begun = true;
 			}
+			left -= len <= l->inline_max ? left : (uint32_t)n;
 			s->counters.frames_sent++;
 			if (len <= l->inline_max || !src->left)
 				break;
@@ -351,12 +346,15 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 				shmux__publish(s);
 			continue;
 		}
-		err = send_wait(st, &w, (int)n, (size_t)cost, flags);
+		err = send_wait(st, &w, (int)n, cost, flags);
 		if (err)
 			break;
 	}
 	if (begun) {
 		st->state &= ~STREAM_TX_BUSY;
+		/* Of parts that were not sent. */
+		if (err)
+			st->tx_credit += left;
 		if (err && !(st->state & STREAM_DETACHED)) {
 			st->state |= STREAM_OWES_ABORT;
 			shmux__stream_control(st);
@@ -544,6 +542,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	struct shmux__link *l = s->link;
 	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0;
 	struct shmux__chunk c;
+	struct shmux__waiter w;
 	ssize_t n = (ssize_t)len;
 	int err;
 
@@ -553,7 +552,13 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	if (err)
 		return err;
 	shmux__drain(s);
-	err = send_error(st);
+	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	while (!(err = send_error(st)) && (st->state & STREAM_TX_BUSY)) {
+		err = shmux__wait(&w, send_deadline(st), true);
+		if (err)
+			break;
+	}
+	shmux__wait_end(&w);
 	if (len > span->size || (flags & ~(SHMUX_MORE | SHMUX_FIN)))
 		err = -EINVAL;
 	if (err) {

@@ -16,6 +16,8 @@
 #include "core/rx.h"
 #include "core/wait.h"
 
+#define SLICE UINT64_C(50000000)	/* ns between looks at @cancelled */
+
 /* How long an answer of check_alive is believed, ns. */
 #define ALIVE_AGE UINT64_C(30000000)
 
@@ -130,6 +132,11 @@ void shmux__session_log(struct shmux_session *s, enum shmux_log_level level,
 	s->options.log(s->options.log_arg, level, sentence);
 }
 
+static void note_death(struct shmux_stream *st)
+{
+	shmux__stream_event(st, STREAM_EVENT_READ | STREAM_EVENT_WRITE);
+}
+
 void shmux__session_die(struct shmux_session *s, int error)
 {
 	if (s->error)
@@ -145,6 +152,10 @@ void shmux__session_die(struct shmux_session *s, int error)
 	s->error = error;
 	s->link->ops->hang_up(s->link);
 	shmux__wake_session(s, WAIT_READ | WAIT_WRITE | WAIT_SESSION);
+	if (s->events_on) {
+		shmux__table_each(&s->tables[0], note_death);
+		shmux__table_each(&s->tables[1], note_death);
+	}
 	s->dead_event = true;
 	shmux__events_tell(s);
 	if (s->notify)
@@ -156,6 +167,8 @@ void shmux__session_lost(struct shmux_session *s)
 	/* What it said before its death can still be read. */
 	while (!s->error && shmux__link_ready(s->link, 0))
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
+	if (!s->error)
+		shmux__pump_last_words(s);
 	if (!s->error)
 		shmux__session_log(s, SHMUX_LOG_INFO,
 				   "session with process %ld: it has gone",
@@ -174,8 +187,9 @@ void shmux__session_check(struct shmux_session *s)
 		shmux__session_lost(s);
 }
 
-int shmux_session_open(struct shmux_session *s, unsigned int flags,
-		       struct shmux_stream **stream)
+int shmux__session_open(struct shmux_session *s, unsigned int flags,
+			uint64_t deadline, const uint32_t *cancelled,
+			struct shmux_stream **stream)
 {
 	struct shmux_body_open body = {
 		.flags = flags & SHMUX_STREAM_MESSAGES ? SHMUX_OPEN_MESSAGES :
@@ -184,6 +198,7 @@ int shmux_session_open(struct shmux_session *s, unsigned int flags,
 	struct shmux__table *t;
 	struct shmux_stream *st = NULL;
 	struct shmux__waiter w;
+	uint64_t slice;
 	int err;
 
 	if (flags & ~SHMUX_STREAM_MESSAGES)
@@ -227,7 +242,14 @@ err_free:
 		if (err != -EAGAIN)
 			break;
 		s->counters.room_stalls++;
-		err = shmux__wait(&w, SHMUX_NEVER, true);
+		if (cancelled && shmux_load_relaxed(cancelled)) {
+			err = -ECANCELED;
+			break;
+		}
+		slice = cancelled ? shmux_clock_now() + SLICE : SHMUX_NEVER;
+		err = shmux__wait(&w, slice < deadline ? slice : deadline, true);
+		if (err == -ETIMEDOUT && shmux_clock_left(deadline))
+			err = 0;
 		if (err)
 			break;
 	}
@@ -238,12 +260,19 @@ err_free:
 		s->nr_streams++;
 		s->counters.streams_opened++;
 		s->counters.frames_sent++;
+		s->link->ops->announce(s->link, s->nr_streams);
 		shmux__session_get(s);
 		*stream = st;
 	}
 	shmux__wait_end(&w);
 	shmux__leave(s);
 	return err;
+}
+
+int shmux_session_open(struct shmux_session *s, unsigned int flags,
+		       struct shmux_stream **stream)
+{
+	return shmux__session_open(s, flags, SHMUX_NEVER, NULL, stream);
 }
 
 int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)

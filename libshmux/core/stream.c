@@ -48,7 +48,9 @@ void shmux__stream_detach(struct shmux_stream *st)
 	else
 		shmux__table_forget(&s->tables[role], st->id);
 	shmux__credit_close(st);
-	if (!--s->nr_streams)
+	s->nr_streams--;
+	s->link->ops->announce(s->link, s->nr_streams);
+	if (!s->nr_streams)
 		shmux__wake_session(s, WAIT_SESSION);
 }
 
@@ -191,6 +193,8 @@ void shmux_stream_close(struct shmux_stream *st)
 	 */
 	if (s->error)
 		shmux__stream_detach(st);
+	else if (!(st->state & (STREAM_DETACHED | STREAM_RESET)))
+		s->link->ops->last_word(s->link, st->id);
 	st->state |= STREAM_CLOSED;
 	free(st->extra);
 	st->extra = NULL;

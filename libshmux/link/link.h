@@ -127,6 +127,14 @@ struct shmux__link_ops {
 	/* Depths, for the counters. */
 	uint32_t (*ring_depth)(struct shmux__link *l);
 	void (*arena)(struct shmux__link *l, uint64_t *lent, uint64_t *used);
+	/*
+	 * Remember that a stream has ended, for want of room; @id 0: forget
+	 * them all, they have been sent. The peer finds them when we are gone.
+	 */
+	void (*last_word)(struct shmux__link *l, uint32_t id);
+	/* The peer is gone: the @nr-th that it left. Return: the id, or 0. */
+	uint32_t (*heard_last)(struct shmux__link *l, uint32_t nr);
+
 	/* For onlookers. */
 	void (*announce)(struct shmux__link *l, uint32_t open_streams);
 

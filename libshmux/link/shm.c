@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct shmux_region_header) == 5 * SHMUX_LINE_SIZE,
-	       "a line each");
+_Static_assert(sizeof(struct shmux_region_header) <= SHMUX_HEADER_SIZE,
+	       "the header has a page");
+_Static_assert(offsetof(struct shmux_region_header, nr_last_words) ==
+		       5 * SHMUX_LINE_SIZE, "a line each");
 _Static_assert(offsetof(struct shmux_region_header, armed) ==
 		       1 * SHMUX_LINE_SIZE, "line 1");
 _Static_assert(offsetof(struct shmux_region_header, kicks) ==
@@ -542,6 +544,32 @@ static void shm_arena(struct shmux__link *l, uint64_t *lent, uint64_t *used)
 	*used = (uint64_t)s->arena.nr_used * SHMUX_BLOCK_SIZE;
 }
 
+static void shm_last_word(struct shmux__link *l, uint32_t id)
+{
+	struct shmux_region_header *h = shmux__shm(l)->own;
+	uint32_t nr = h->nr_last_words;
+
+	if (!id) {
+		if (nr)
+			shmux_store_relaxed(&h->nr_last_words, 0);
+	} else if (nr < SHMUX_LAST_WORDS_MAX) {
+		h->last_words[nr] = id;
+		/* Pairs with the acquire in shm_heard_last(). */
+		shmux_store_release(&h->nr_last_words, nr + 1);
+	}
+}
+
+static uint32_t shm_heard_last(struct shmux__link *l, uint32_t nr)
+{
+	const struct shmux_region_header *h = shmux__shm(l)->peer;
+
+	/* Pairs with the release in shm_last_word(). */
+	if (nr >= SHMUX_LAST_WORDS_MAX ||
+	    nr >= shmux_load_acquire(&h->nr_last_words))
+		return 0;
+	return shmux_load_relaxed(&h->last_words[nr]);
+}
+
 static void shm_announce(struct shmux__link *l, uint32_t open_streams)
 {
 	shmux_store_relaxed(&shmux__shm(l)->own->open_streams, open_streams);
@@ -594,6 +622,8 @@ const struct shmux__link_ops shmux__shm_ops = {
 	.has_room = shm_has_room,
 	.ring_depth = shm_ring_depth,
 	.arena = shm_arena,
+	.last_word = shm_last_word,
+	.heard_last = shm_heard_last,
 	.announce = shm_announce,
 	.hang_up = shm_hang_up,
 	.close = shm_close,

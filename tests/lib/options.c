@@ -180,6 +180,40 @@ TEST_F(options, smallest_session_carries_bytes)
 		      2 * MIB);
 }
 
+TEST_F(options, longest_message_can_be_sent_with_whatever_is_allowed)
+{
+	static const struct shmux_session_options tight[] = {
+		{ SIZE, .budget = 65536 },
+		{ SIZE, .budget = 65536, .streams_max = 1 },
+		{ SIZE, .budget = 2 * MIB },
+		{ SIZE, .budget = 2 * MIB, .streams_max = 8192 },
+		{ SIZE, .budget = 2 * MIB, .streams_max = 1 },
+		{ SIZE, .window = 65536, .message_max = 65536, .budget = 65536, .streams_max = 1 },
+		{ SIZE, .window = 65536, .message_max = 65536, .budget = 65536, .streams_max = 256 },
+	};
+	struct shmux_stream *st;
+	struct pair pair;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tight); i++) {
+		struct bulk bulk = { .seed = 1 };
+
+		/* It may say so, but it may not promise what cannot be. */
+		if (shmux_session_options_verify(&tight[i], NULL))
+			continue;
+		ASSERT_EQ(0, pair_open(&pair, PAIR_TWO_PROCESSES, &tight[i], &tight[i]));
+		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &st));
+		bulk.len = bulk.piece = shmux_stream_message_max(st);
+		shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 2 * SEC);
+		far_begin(&pair.far, side_bulk_read, &bulk, sizeof(bulk), 0);
+		EXPECT_EQ((int64_t)bulk.len, bulk_write(st, &bulk)) {
+			TH_LOG("number %zu", i);
+		}
+		shmux_stream_close(st);
+		EXPECT_EQ((int64_t)bulk.len, far_finish(&pair.far, NULL));
+		EXPECT_EQ(0, pair_close(&pair));
+	}
+}
+
 TEST_F(options, sides_may_differ)
 {
 	struct bulk bulk = { .len = 4 * MIB, .piece = 100000, .seed = 1 };

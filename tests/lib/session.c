@@ -405,6 +405,42 @@ TEST_F(session, what_was_written_before_closing_can_still_be_read)
 	EXPECT_EQ(0, far_read(self->far, buf, sizeof(buf)));
 }
 
+/* Fill the ring, close the stream and then the session. Return: bytes written. */
+static int64_t side_write_and_leave(struct side *side)
+{
+	int64_t nr = 0;
+
+	while (shmux_stream_try_write(side->stream, "x", 1) == 1)
+		nr++;
+	shmux_stream_close(side->stream);
+	side->stream = NULL;
+	shmux_session_close(side->session, 0);
+	side->session = NULL;
+	return nr;
+}
+
+TEST_F(session, end_of_a_stream_is_told_though_the_ring_was_full_when_the_peer_left)
+{
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.ring_slots = 64, .first_grant = 1 << 20);
+	struct shmux_stream *st;
+	struct pair pair;
+	int64_t written;
+	char byte;
+
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, options, options));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &st));
+	written = far_run(&pair.far, side_write_and_leave);
+	ASSERT_LT(0, written);
+
+	for (int64_t i = 0; i < written; i++) {
+		ASSERT_EQ(1, shmux_stream_read(st, &byte, 1));
+	}
+	EXPECT_EQ(0, shmux_stream_read(st, &byte, 1));
+	shmux_stream_close(st);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 TEST_F(session, stream_that_was_open_when_the_peer_closed_is_reset_after_its_bytes)
 {
 	struct shmux_stream *st;
@@ -565,9 +601,11 @@ TEST_F(session, counters_tell_how_much_of_the_ring_and_arena_is_in_use)
 
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &st));
 	ASSERT_LE(0, far_pump(self->far));
+	EXPECT_EQ(0, session_counters(self->near).ring_depth);
 	ASSERT_LT(0, shmux_stream_try_write(st, "unread", 6));
-	EXPECT_LT(0, session_counters(self->near).ring_depth);
+	EXPECT_EQ(1, session_counters(self->near).ring_depth);
 	ASSERT_LE(0, far_pump(self->far));
+	EXPECT_EQ(0, session_counters(self->near).ring_depth);
 
 	/* A grant that is large enough has to come first. */
 	far_begin(self->far, side_echo, NULL, 0, 0);

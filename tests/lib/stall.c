@@ -224,6 +224,44 @@ TEST_F(stall, smallest_messages_are_charged_for_the_memory_they_take)
 	EXPECT_EQ(-EAGAIN, far_try_read(self->far, &byte, 1));
 }
 
+static int64_t side_rss(struct side *side)
+{
+	(void)side;
+	return process_rss();
+}
+
+TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budget)
+{
+	enum { NR = 4000, LEN = 300 };
+	const uint64_t budget = 4096 * KIB;
+	char buf[LEN] = "";
+	struct iovec iov = { .iov_base = buf, .iov_len = 1 };
+	struct shmux_stream *st;
+	struct pair pair;
+	int64_t before;
+
+	if (variant->kind == PAIR_SAME_PROCESS || process_is_sanitized())
+		SKIP(return, "only a process of its own has a memory of its own");
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, NULL,
+			       SESSION_OPTIONS(.budget = budget, .first_grant = 512,
+					       .streams_max = 8000)));
+	before = far_run(&pair.far, side_rss);
+	for (int i = 0; i < NR; i++) {
+		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &st));
+		/* Little by little, so that it needs more than one buffer. */
+		ASSERT_EQ(1, shmux_stream_write(st, buf, 1));
+		iov.iov_len = LEN - 1;
+		ASSERT_EQ(LEN - 1, shmux_stream_send(st, &iov, 1, SHMUX_FIN));
+		shmux_stream_close(st);
+		far_pump(&pair.far);
+	}
+	EXPECT_LE(far_run(&pair.far, side_rss) - before, (int64_t)budget * 3 / 2) {
+		TH_LOG("%lld KiB for %d KiB", (long long)(far_run(&pair.far, side_rss) - before) / KIB,
+		       NR * LEN / 1024);
+	}
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 TEST_F(stall, writer_counts_its_stalls)
 {
 	struct bulk bulk = { .len = 4 * WINDOW, .piece = 4 * WINDOW, .seed = 1 };

@@ -80,6 +80,13 @@
  * follows is granted by SHMUX_FRAME_CREDIT. A sender with nothing left may say
  * so with SHMUX_FRAME_BLOCKED. To send beyond the credit ends the session.
  *
+ * Last words
+ * ==========
+ * Who closes a stream while the ring is full, and then the session or itself,
+ * has no way to say the end. Its id goes to @last_words then. When a peer is
+ * gone and its ring is drained, each of these ids that names a stream counts as
+ * an END with both flags. At most SHMUX_LAST_WORDS_MAX are remembered.
+ *
  * Sleep and wake
  * ==============
  * Sleeper: read the peer's @kicks; store @armed, odd, with the reasons it may
@@ -130,6 +137,7 @@
 #define SHMUX_ARENA_SIZE_MIN	(64u << 10)
 #define SHMUX_ARENA_SIZE_MAX	(1u << 30)
 #define SHMUX_REGION_SIZE_MAX	(0x7ffff000u)
+#define SHMUX_LAST_WORDS_MAX	900u
 #define SHMUX_CREDIT_MIN	64u	/* what the smallest record costs */
 #define SHMUX_WINDOW_MAX	(1u << 30)
 
@@ -273,6 +281,10 @@ struct shmux_region_header {
 	__u32 open_streams;
 	__u32 sleeps;
 	__u32 reserved4[14];
+
+	/* The rest of the header's page: see "Last words". */
+	__u32 nr_last_words;
+	__u32 last_words[SHMUX_LAST_WORDS_MAX];
 };
 
 #endif /* _LINUX_SHMUX_RING_H */

@@ -51,7 +51,8 @@ enum shmux_session_state {
  *	(64 MiB). The first grants of @streams_max streams are kept aside.
  * @first_grant: bytes a new stream may be sent before we say more, 64 to
  *	@window (256)
- * @message_max: longest message we take, at most @window (@window)
+ * @message_max: longest message we take, at most @window, and at most what
+ *	@budget has beside the first grants (the smaller of these)
  * @backlog: streams that may wait to be accepted, 1 to 2^20 (1024)
  * @streams_max: streams open at once, 1 to 2^21; times @first_grant it is at
  *	most @budget (half of that)
@@ -152,7 +153,8 @@ SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
  * @flags: SHMUX_NOWAIT or 0
  * @stream: out
  *
- * Blocks until there is one, or the deadline of shmux_session_set_deadline().
+ * Blocks until there is one, or the deadline of shmux_session_set_deadline(). A
+ * stream that the peer reset before it was accepted is passed over.
  *
  * Return: 0; -ESHUTDOWN: the peer has sent a go-away and none is left.
  */

@@ -58,7 +58,8 @@ struct shmux_session;
  *
  * A byte stream: blocks until all is taken. If it stops before that, it returns
  * how much was taken, or the error if nothing was. With SHMUX_NOWAIT it takes
- * what there is room for. A message stream takes all or nothing.
+ * what there is room for. A message stream takes all or nothing; without
+ * waiting a message can be no longer than shmux_stream_reserve_max().
  *
  * Return: bytes taken, or a negative errno.
  */
@@ -205,7 +206,8 @@ SHMUX_API int shmux_stream_reserve(struct shmux_stream *st, size_t n,
  *	submit is a message), SHMUX_FIN
  *
  * Spans may be submitted in any order; that is the order of arrival. Does not
- * block: reserve has taken care of room.
+ * block, since reserve has taken care of room; only while another thread is
+ * amid the parts of a long message on the same stream does it wait for those.
  *
  * Return: @len, or a negative errno.
  */
