@@ -139,6 +139,11 @@ FIXTURE_TEARDOWN(busy)
 		PAIR_TEARDOWN(&self->pair);
 }
 
+/* How long a rally may take, how many rounds warm up, the number of the last. */
+#define PATIENCE (5 * SEC)
+#define WARM_UP 100u
+#define LAST UINT32_MAX
+
 struct rally {
 	uint32_t nr;		/* rounds */
 	size_t len;
@@ -148,7 +153,6 @@ struct rally {
 
 /* What happened during a rally, on one side. */
 struct tally {
-	int64_t done;
 	int nr_calls;		/* rounds with a system call in them */
 	uint64_t kicks, sleeps;
 };
@@ -167,57 +171,64 @@ static bool send_one(struct shmux_stream *st, const struct rally *rally, uint32_
 	return shmux_stream_submit(st, &span, rally->len, 0) == (ssize_t)rally->len;
 }
 
-static bool recv_one(struct shmux_stream *st, const struct rally *rally, uint32_t i, char *buf)
+/* Return: the number that came, or one that never does. */
+static uint32_t recv_one(struct shmux_stream *st, const struct rally *rally, char *buf)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = rally->len };
 	struct shmux_view view;
+	uint32_t number = LAST - 1;
 	size_t got = 0;
 
-	if (!rally->zerocopy)
-		return shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL) == (ssize_t)rally->len &&
-		       !memcmp(buf, &i, sizeof(i));
+	if (!rally->zerocopy) {
+		if (shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL) == (ssize_t)rally->len)
+			memcpy(&number, buf, sizeof(number));
+		return number;
+	}
 	while (got < rally->len) {
-		if (shmux_stream_take(st, &view, 0) <= 0)
-			return false;
-		if (!got && memcmp(view.data, &i, sizeof(i)))
-			return false;
+		if (shmux_stream_take(st, &view, 0) < (ssize_t)sizeof(number))
+			return LAST - 1;
+		if (!got)
+			memcpy(&number, view.data, sizeof(number));
 		got += view.len;
 		shmux_stream_release(st, &view);
 	}
-	return got == rally->len;
+	return number;
 }
 
-/* One side of a rally. The first rounds warm up and are not counted. */
+/*
+ * One side of a rally. Who serves says when it is over: after so many rounds, or
+ * when it has taken too long. Return: rounds after the warm-up.
+ */
 static int64_t play(struct shmux_stream *st, const struct rally *rally, bool serves,
 		    struct tally *tally)
 {
 	static char buf[65536];
-	const uint32_t warm_up = 1000;
-	struct shmux_session_counters before = { .size = 0 }, after;
-	uint32_t i;
+	struct shmux_session_counters before, after;
+	uint64_t end = shmux_now() + PATIENCE;
+	uint32_t i, ball = 0;
 
-	for (i = 0; i < warm_up + rally->nr; i++) {
-		if (i == warm_up) {
+	for (i = 0; ball != LAST; i++) {
+		if (i == WARM_UP && rally->counted && !count_begin())
+			return SIDE_FAILED;
+		if (i <= WARM_UP)
 			before = session_counters(shmux_stream_session(st));
-			if (rally->counted && !count_begin())
-				return SIDE_FAILED;
-		}
-		if (i >= warm_up && rally->counted)
+		if (i >= WARM_UP && rally->counted)
 			count_arm();
 		if (serves) {
-			if (!send_one(st, rally, i, buf) || !recv_one(st, rally, i, buf))
-				break;
+			ball = i + 1 < WARM_UP + rally->nr && shmux_now() < end ? i : LAST;
+			if (!send_one(st, rally, ball, buf) || recv_one(st, rally, buf) != ball)
+				return SIDE_FAILED;
 		} else {
-			if (!recv_one(st, rally, i, buf) || !send_one(st, rally, i, buf))
-				break;
+			ball = recv_one(st, rally, buf);
+			if ((ball != i && ball != LAST) || !send_one(st, rally, ball, buf))
+				return SIDE_FAILED;
 		}
 	}
 	tally->nr_calls = rally->counted ? count_end() : 0;
 	after = session_counters(shmux_stream_session(st));
 	tally->kicks = after.kicks_sent - before.kicks_sent;
 	tally->sleeps = after.sleeps - before.sleeps;
-	tally->done = i - warm_up;
-	return tally->done;
+	return i > WARM_UP ? i - WARM_UP : 0;
 }
 
 static int64_t side_play(struct side *side)
@@ -228,21 +239,25 @@ static int64_t side_play(struct side *side)
 static void check_rally(struct __test_metadata *_metadata, FIXTURE_DATA(busy) *self,
 			const struct rally *rally)
 {
-	struct tally near = { .done = -1 }, far = { .done = -1 };
+	struct tally near = { .nr_calls = -1 }, far = { .nr_calls = -1 };
+	int64_t done;
 
 	/* This harness runs a test even if its setup has skipped it. */
 	if (!self->near)
 		return;
 	far_begin(self->far, side_play, rally, sizeof(*rally), sizeof(far));
-	EXPECT_EQ(rally->nr, play(self->near, rally, true, &near));
-	EXPECT_EQ(rally->nr, far_finish(self->far, &far));
-	/* While the other is held up by the machine one asks whether it lives. */
-	EXPECT_GE(rally->nr / 500, (uint32_t)near.nr_calls);
-	EXPECT_GE(rally->nr / 500, (uint32_t)far.nr_calls);
+	done = play(self->near, rally, true, &near);
+	ASSERT_LE(0, done);
+	ASSERT_EQ(done, far_finish(self->far, &far));
 	EXPECT_EQ(0, near.kicks);
 	EXPECT_EQ(0, far.kicks);
 	EXPECT_EQ(0, near.sleeps);
 	EXPECT_EQ(0, far.sleeps);
+	if (done < rally->nr && _metadata->passed)
+		SKIP(return, "others want the CPUs: %lld rounds took too long", (long long)done);
+	/* When the other is held up for long one asks whether it lives. */
+	EXPECT_GE(rally->nr / 500, (uint32_t)near.nr_calls);
+	EXPECT_GE(rally->nr / 500, (uint32_t)far.nr_calls);
 }
 
 TEST_F(busy, round_trips_need_no_kick_and_no_sleep)

@@ -641,21 +641,35 @@ static int64_t side_read_long(struct side *side)
 	return n;
 }
 
+struct submission {
+	struct shmux_stream *st;
+	struct shmux_span span;
+};
+
+static int64_t submit_four(void *arg)
+{
+	struct submission *submission = arg;
+
+	return shmux_stream_submit(submission->st, &submission->span, 4, 0);
+}
+
 TEST_F(part, of_a_long_message_is_not_mixed_with_another_threads_submit)
 {
 	struct long_write job = { self->near, self->buf, LONG };
-	struct shmux_span span;
-	struct worker writer;
+	struct submission next = { .st = self->near };
+	struct worker writer, submitter;
 
-	ASSERT_EQ(0, shmux_stream_reserve(self->near, 4, &span, 0));
-	memcpy(span.data, "next", 4);
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, 4, &next.span, 0));
+	memcpy(next.span.data, "next", 4);
 	memset(self->buf, 'x', LONG);
 	worker_start(&writer, write_long, &job);
 	ASSERT_TRUE(worker_wait_blocked(&writer));
-	ASSERT_EQ(4, shmux_stream_submit(self->near, &span, 4, 0));
+	worker_start(&submitter, submit_four, &next);
+	ASSERT_TRUE(worker_wait_blocked(&submitter));
 
 	EXPECT_EQ(LONG, far_run(self->far, side_read_long));
 	EXPECT_EQ(LONG, worker_join(&writer));
+	EXPECT_EQ(4, worker_join(&submitter));
 	check_far_gets(_metadata, self->far, "next");
 	check_far_has_no_more(_metadata, self->far);
 }
