@@ -519,8 +519,7 @@ static int next_stream(struct shmux_listener *l, struct shmux_stream **stream)
 	shmux_list_for_each_safe(pos, tmp, &l->sessions) {
 		m = shmux_container_of(pos, struct member, node);
 		/* Racy on purpose: one that is missed has notified us. */
-		if (!__atomic_load_n(&m->session->accept_depth,
-				     __ATOMIC_RELAXED))
+		if (!shmux_load_relaxed(&m->session->accept_depth))
 			continue;
 		shmux_lock(&m->session->lock);
 		err = shmux__session_next(m->session, stream);

@@ -172,7 +172,7 @@ static int on_open(struct shmux_session *s, const struct shmux__frame *f)
 	s->link->ops->announce(s->link, s->nr_streams);
 	st->state |= STREAM_ON_QUEUE;
 	shmux__fifo_push_queue(&s->accept_queue, st);
-	s->accept_depth++;
+	shmux_store_relaxed(&s->accept_depth, s->accept_depth + 1);
 	shmux__wake_session(s, WAIT_SESSION);
 	if (s->events_on && !s->accept_event) {
 		s->accept_event = true;

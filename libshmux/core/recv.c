@@ -160,6 +160,17 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 	return n;
 }
 
+static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
+			   int nr, size_t size, unsigned int flags)
+{
+	if (nr == 1 && size && !(st->state & STREAM_MESSAGES))
+		return recv_bytes(st, iov->iov_base, size, flags);
+	if (st->rx_queued <= ENOUGH || !readable(st))
+		shmux__drain(st->s);
+	return size || (st->state & STREAM_MESSAGES) ?
+		       recv_gathered(st, iov, nr, size, flags) : 0;
+}
+
 ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 			  int nr, unsigned int flags)
 {
@@ -174,14 +185,7 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	if (nr == 1 && size && !(st->state & STREAM_MESSAGES)) {
-		n = recv_bytes(st, iov->iov_base, size, flags);
-	} else {
-		if (st->rx_queued <= ENOUGH || !readable(st))
-			shmux__drain(s);
-		n = size || (st->state & STREAM_MESSAGES) ?
-			    recv_gathered(st, iov, nr, size, flags) : 0;
-	}
+	n = recv_locked(st, iov, nr, size, flags);
 	shmux__leave(s);
 	return n;
 }
@@ -189,8 +193,28 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct shmux_session *s = st->s;
+	struct shmux__rx *node;
+	ssize_t n = shmux__enter(s);
 
-	return shmux_stream_recv(st, &iov, 1, 0);
+	if (__builtin_expect(n != 0, 0))
+		return n;
+	/* The common case of a busy stream in a straight line. */
+	if (size - 1 < 64 && st->rx_queued > ENOUGH &&
+	    !(st->state & STREAM_MESSAGES)) {
+		node = st->rx_first;
+		if (node->len - node->pos > size) {
+			shmux_copy_small(buf, node->data + node->pos, size);
+			node->pos += (uint32_t)size;
+			st->rx_queued -= (uint32_t)size;
+			s->rx_queued -= size;
+			shmux_unlock(&s->lock);
+			return (ssize_t)size;
+		}
+	}
+	n = size > SSIZE_MAX ? -EINVAL : recv_locked(st, &iov, 1, size, 0);
+	shmux__leave(s);
+	return n;
 }
 
 ssize_t shmux_stream_readv(struct shmux_stream *st, const struct iovec *iov,

@@ -174,7 +174,7 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			fin = 0;
 		}
 		if ((s->corked || (flags & SHMUX_MORE) || !last) && !fin) {
-			had = l->ops->append(l, st->id, buf, n);
+			had = shmux__link_append(l, st->id, buf, n);
 			if (had >= 0) {
 				spent(st, (uint32_t)had, (uint32_t)had + n);
 				return n;
@@ -409,7 +409,7 @@ ssize_t shmux_stream_send(struct shmux_stream *st, const struct iovec *iov,
 ssize_t shmux_stream_write(struct shmux_stream *st, const void *buf, size_t len)
 {
 	struct shmux_session *s = st->s;
-	int err = shmux__enter(s);
+	int err = shmux__enter(s), had;
 	struct source src;
 	struct iovec iov;
 	ssize_t n;
@@ -420,17 +420,25 @@ ssize_t shmux_stream_write(struct shmux_stream *st, const void *buf, size_t len)
 
 	/* The common case in a straight line: small, with credit and room. */
 	if (len - 1 < SHMUX_CREDIT_MIN && st->tx_credit >= SHMUX_CREDIT_MIN &&
-	    !s->corked &&
 	    !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
 			   STREAM_STOP_RECEIVED)) &&
-	    !s->error &&
-	    !shmux__link_send(s->link, SHMUX_FRAME_DATA, 0, st->id, buf,
-			      (uint32_t)len)) {
-		st->tx_credit -= SHMUX_CREDIT_MIN;
-		s->counters.bytes_sent += len;
-		s->counters.frames_sent++;
-		shmux__leave(s);
-		return (ssize_t)len;
+	    !s->error) {
+		if (s->corked) {
+			had = shmux__link_append(s->link, st->id, buf,
+						 (uint32_t)len);
+			if (had >= 0) {
+				spent(st, (uint32_t)had, (uint32_t)(had + len));
+				shmux_unlock(&s->lock);
+				return (ssize_t)len;
+			}
+		} else if (!shmux__link_send(s->link, SHMUX_FRAME_DATA, 0,
+					     st->id, buf, (uint32_t)len)) {
+			st->tx_credit -= SHMUX_CREDIT_MIN;
+			s->counters.bytes_sent += len;
+			s->counters.frames_sent++;
+			shmux__leave(s);
+			return (ssize_t)len;
+		}
 	}
 	iov = (struct iovec){ .iov_base = (void *)buf, .iov_len = len };
 	n = source_init(&src, &iov, 1);

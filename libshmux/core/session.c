@@ -280,7 +280,7 @@ int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)
 	struct shmux_stream *st;
 
 	while ((st = shmux__fifo_pop_queue(&s->accept_queue))) {
-		s->accept_depth--;
+		shmux_store_relaxed(&s->accept_depth, s->accept_depth - 1);
 		st->state &= ~STREAM_ON_QUEUE;
 		if (st->state & STREAM_RESET) {
 			/* Opened and taken back: nobody need know. */
@@ -433,7 +433,7 @@ void shmux__session_refuse_all(struct shmux_session *s)
 
 	s->refuses = true;
 	while ((st = shmux__fifo_pop_queue(&s->accept_queue))) {
-		s->accept_depth--;
+		shmux_store_relaxed(&s->accept_depth, s->accept_depth - 1);
 		st->state &= ~STREAM_ON_QUEUE;
 		shmux__rx_clear(st);
 		st->state |= STREAM_CLOSED;

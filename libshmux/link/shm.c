@@ -32,6 +32,13 @@ _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 /* Payload up to here is cheaper in slots than by descriptor (measured). */
 #define INLINE_MAX 1024u
 
+/* Small payloads are put together in records up to here. */
+#define APPEND_MAX 4096u
+
+#define RETURNS_BATCH 64u
+#define HOT_CHUNKS 8u
+#define HOT_BLOCKS (128u * 1024 / SHMUX_BLOCK_SIZE)
+
 static uint32_t part(uint32_t size)
 {
 	return (size + SHMUX_PART_ALIGN - 1) & ~(SHMUX_PART_ALIGN - 1);
@@ -184,6 +191,8 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.ops = &shmux__shm_ops;
 	s->link.inline_max = at_most(INLINE_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
+	s->append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
+						    SHMUX_SLOT_NEXT_BODY);
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;
@@ -210,35 +219,41 @@ static int shm_send(struct shmux__link *l, uint32_t type, uint32_t flags,
 static int shm_append(struct shmux__link *l, uint32_t id, const void *body,
 		      uint32_t len)
 {
-	struct shmux__shm *s = shmux__shm(l);
-	uint32_t had = s->last_len, now = had + len, from, to;
-
-	if (s->last_id != id || now > l->inline_max)
-		return -EAGAIN;
-	from = s->tx.next;
-	to = s->last + shmux__ring_slots(now);
-	if (shmux__shm_room(s, to - from, s->tx.kept))
-		return -EAGAIN;
-	shmux__producer_copy(&s->tx, s->last, had, body, len);
-	shmux__producer_mark(&s->tx, from, to);
-	shmux__producer_set_word(&s->tx, s->last, SHMUX_FRAME_DATA, 0, now);
-	s->tx.next = to;
-	s->last_len = now;
-	return (int)had;
+	return shmux__shm_append(shmux__shm(l), id, body, len);
 }
 
-/* Take in what the peer has given back. */
+/*
+ * Take in what the peer has given back. Of a batch the first comes to lie on
+ * top: the chunk that was read longest ago is written next. One that the peer
+ * has just read is slower to get back (64 KB there and back: 22 µs, not 17).
+ */
 static int take_returns(struct shmux__shm *s)
 {
-	uint32_t block;
-
-	while (shmux__returns_get(&s->returned, &block)) {
-		block -= (uint32_t)(s->arena_data - (char *)s->own) /
+	uint32_t first = (uint32_t)(s->arena_data - (char *)s->own) /
 			 SHMUX_BLOCK_SIZE;
-		if (shmux__arena_return(&s->arena, block))
-			return -EPROTO;
-	}
+	uint32_t blocks[RETURNS_BATCH], nr;
+
+	do {
+		nr = 0;
+		while (nr < RETURNS_BATCH &&
+		       shmux__returns_get(&s->returned, &blocks[nr]))
+			nr++;
+		for (uint32_t i = nr; i--;)
+			if (shmux__arena_return(&s->arena, blocks[i] - first))
+				return -EPROTO;
+	} while (nr == RETURNS_BATCH);
 	return 0;
+}
+
+/*
+ * Are so many chunks out that it is time to look whether some are back? A look
+ * costs a line that the peer writes; to look late uses more of the arena than
+ * the cache holds.
+ */
+static bool returns_due(const struct shmux__shm *s)
+{
+	return s->arena.nr_lent >= HOT_CHUNKS ||
+	       s->arena.nr_used >= HOT_BLOCKS;
 }
 
 static uint32_t order_of(uint32_t size)
@@ -258,15 +273,16 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 	err = shmux__shm_room(s, 1, s->tx.kept);
 	if (err)
 		return err;
-	block = shmux__arena_get_hot(&s->arena, order);
-	if (block < 0) {
+	if (returns_due(s)) {
 		err = take_returns(s);
 		if (err)
 			return err;
-		block = shmux__arena_get(&s->arena, order);
-		if (block < 0)
-			return -EAGAIN;
 	}
+	block = shmux__arena_get_hot(&s->arena, order);
+	if (block < 0)
+		block = shmux__arena_get(&s->arena, order);
+	if (block < 0)
+		return -EAGAIN;
 	s->tx.kept++;
 	c->handle = (uint32_t)block;
 	c->size = SHMUX_BLOCK_SIZE << order;

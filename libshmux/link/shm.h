@@ -27,6 +27,7 @@ struct shmux__shm {
 	uint32_t last;		/* index of the last record, if it may grow */
 	uint32_t last_id;	/* its stream; 0: it may not */
 	uint32_t last_len;
+	uint32_t append_max;	/* constant */
 	uint32_t reasons;	/* what of the unpublished the peer may wait for */
 	uint32_t kicked;	/* armed word of the peer that was rung for */
 	struct shmux__arena arena;
@@ -113,6 +114,25 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 	s->reasons |= shmux__shm_reasons(type);
 	shmux__producer_add(&s->tx, type, flags, id, body, len);
 	return 0;
+}
+
+static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
+				    const void *body, uint32_t len)
+{
+	uint32_t had = s->last_len, now = had + len, from, to;
+
+	if (s->last_id != id || now > s->append_max)
+		return -EAGAIN;
+	from = s->tx.next;
+	to = s->last + shmux__ring_slots(now);
+	if (shmux__shm_room(s, to - from, s->tx.kept))
+		return -EAGAIN;
+	shmux__producer_copy(&s->tx, s->last, had, body, len);
+	shmux__producer_mark(&s->tx, from, to);
+	shmux__producer_set_word(&s->tx, s->last, SHMUX_FRAME_DATA, 0, now);
+	s->tx.next = to;
+	s->last_len = now;
+	return (int)had;
 }
 
 /* The bells of the peer's that must be rung, given what has come true. */
@@ -215,6 +235,14 @@ static inline int shmux__link_send(struct shmux__link *l, uint32_t type,
 		return shmux__shm_send(shmux__shm(l), type, flags, id, body,
 				       len);
 	return l->ops->send(l, type, flags, id, body, len);
+}
+
+static inline int shmux__link_append(struct shmux__link *l, uint32_t id,
+				     const void *body, uint32_t len)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_append(shmux__shm(l), id, body, len);
+	return l->ops->append(l, id, body, len);
 }
 
 static inline uint32_t shmux__link_publish(struct shmux__link *l)

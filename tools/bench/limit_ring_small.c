@@ -51,7 +51,7 @@ static inline void get(struct ring *rx, uint64_t n, uint64_t *payload, size_t by
 	}
 }
 
-static inline void ping(struct bench_run *run, size_t bytes)
+static inline __attribute__((always_inline)) void ping(struct bench_run *run, size_t bytes)
 {
 	struct ring *tx = run->shared, *rx = tx + 1;
 	_Alignas(16) uint64_t out[8], in[8];
@@ -66,7 +66,7 @@ static inline void ping(struct bench_run *run, size_t bytes)
 	} while (bench_lap(run));
 }
 
-static inline void pong(struct bench_run *run, size_t bytes)
+static inline __attribute__((always_inline)) void pong(struct bench_run *run, size_t bytes)
 {
 	struct ring *rx = run->shared, *tx = rx + 1;
 	_Alignas(16) uint64_t out[8], in[8];
