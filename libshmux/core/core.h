@@ -132,6 +132,9 @@ struct shmux_session {
 	struct shmux_list waiters;
 	struct shmux__waiter *leader;
 	bool leader_asleep;
+	bool leader_room;		/* it polls for room, too */
+	uint32_t nr_room;		/* waiters for room */
+	bool leader_deep;		/* on the descriptors, not the futex */
 	uint32_t watch;			/* reasons for which a poller is armed */
 	uint64_t spin_now;		/* ns, learned */
 	uint64_t alive_checked;		/* when we last asked, ns */
@@ -173,7 +176,7 @@ struct shmux_session {
 	uint64_t accept_deadline;
 	uint64_t id;
 	int epoll_fd;			/* of shmux_session_fd(), or -1 */
-	int event_fd;			/* in it: others found events for the pump */
+	int event_fd;			/* others have news for the pump, or the leader */
 	char address[SHMUX_ADDRESS_MAX];	/* the listener's */
 };
 

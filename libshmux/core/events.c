@@ -53,7 +53,8 @@ static int make_fd(struct shmux_session *s)
 		err = -errno;
 		goto out;
 	}
-	s->event_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->event_fd < 0)
+		s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->event_fd < 0) {
 		err = -errno;
 		goto err_close_epoll;
@@ -64,11 +65,9 @@ static int make_fd(struct shmux_session *s)
 		err = add(s->epoll_fd, fds[i]);
 	if (!err) {
 		/* Readable until the first pump has armed. */
-		s->told = true;
+		shmux__events_tell(s);
 		goto out;
 	}
-	close(s->event_fd);
-	s->event_fd = -1;
 err_close_epoll:
 	close(s->epoll_fd);
 	s->epoll_fd = -1;
@@ -204,7 +203,8 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 		if (!s->control.first && !s->owes)
 			shmux__publish(s);
 		if (shmux__watch(s, SHMUX_ARMED_FRAMES |
-				 (s->wants_room ? SHMUX_ARMED_ROOM : 0))) {
+				 (s->wants_room ? SHMUX_ARMED_ROOM : 0)) ||
+		    (s->wants_room && l->ops->has_room(l))) {
 			s->in_pump = false;
 			shmux__events_tell(s);
 		}

@@ -2,14 +2,13 @@
 /*
  * wait.c - see wait.h
  *
- * Owns who leads, how long it spins, and how it sleeps. A sleeping leader looks
- * every SLICE whether the peer lives: a forked child that holds the peer's
- * descriptors hides the hang-up, and a futex has none.
+ * Owns who leads, how long it spins, and how it sleeps.
  */
 #include "core/wait.h"
 
-#include <limits.h>
-#include <sched.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/futex.h"
 
@@ -18,6 +17,16 @@
 #define SPIN_LEAST	UINT64_C(1000)
 #define POLLS_PER_CLOCK	256u
 #define REWATCH_MAX	4
+
+/* The leader polls the eventfd. It is ours and not full: this cannot block. */
+static void poke_deep(struct shmux_session *s)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	if (s->event_fd >= 0 && write(s->event_fd, &one, sizeof(one)) < 0)
+		errno = saved;
+}
 
 void shmux__wake(struct shmux__waiter *w)
 {
@@ -29,6 +38,8 @@ void shmux__wake(struct shmux__waiter *w)
 	shmux_store_release(&w->poke, 1);
 	if (w->asleep)
 		shmux_futex_wake(&w->poke, 1);
+	else if (w == s->leader && s->leader_deep)
+		poke_deep(s);
 	else if (w == s->leader && s->leader_asleep)
 		s->link->ops->poke(s->link, &w->poke);
 }
@@ -104,20 +115,23 @@ static void delist(struct shmux__waiter *w)
 	*at = w->next;
 }
 
+static void arm(struct shmux_session *s, uint32_t reasons_and_bells)
+{
+	uint32_t bells = s->link->ops->arm(s->link, reasons_and_bells);
+
+	if (bells) {
+		s->counters.kicks_sent++;
+		s->link->ops->ring(s->link, bells);
+	}
+}
+
 bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 {
-	struct shmux__link *l = s->link;
-	uint32_t bells;
-
 	s->watch = reasons;
 	if (s->leader || s->error)
 		return false;
-	bells = l->ops->arm(l, reasons | SHMUX_ARMED_SOCKET);
-	if (bells) {
-		s->counters.kicks_sent++;
-		l->ops->ring(l, bells);
-	}
-	return shmux__link_ready(l, 0);
+	arm(s, reasons | SHMUX_ARMED_SOCKET);
+	return shmux__link_ready(s->link, 0);
 }
 
 /* Nobody leads any more; the poller's reasons are to be armed again. */
@@ -209,6 +223,54 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 	}
 }
 
+/*
+ * A futex is the quickest bell but tells no death, so a sleep on it is at most a
+ * SLICE. Who has slept that long sleeps on, without waking in vain, on the
+ * descriptors, which tell death at once. Other threads poke it by the eventfd;
+ * that is not to be had while it stands for events that the pump has not told.
+ */
+static bool can_sleep_deep(struct shmux_session *s)
+{
+	int saved = errno;
+
+	if (s->told)
+		return false;
+	if (shmux_single_threaded() || s->event_fd >= 0)
+		return true;
+	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	errno = saved;
+	return s->event_fd >= 0;
+}
+
+/* Unlocked. */
+static void sleep_deep(struct shmux_session *s, uint64_t timeout)
+{
+	struct timespec ts = shmux_clock_timespec(timeout);
+	struct pollfd fds[3];
+	int links[2], nr, i, saved = errno;
+
+	nr = s->link->ops->descriptors(s->link, links);
+	for (i = 0; i < nr; i++)
+		fds[i] = (struct pollfd){ .fd = links[i], .events = POLLIN };
+	fds[nr++] = (struct pollfd){ .fd = s->event_fd, .events = POLLIN };
+	ppoll(fds, (nfds_t)nr, timeout == UINT64_MAX ? NULL : &ts, NULL);
+	errno = saved;
+}
+
+/* Awake again from a deep sleep: take what came over the descriptors. */
+static void wake_deep(struct shmux_session *s)
+{
+	uint64_t count;
+	int saved = errno;
+
+	if (s->event_fd >= 0 && !s->told &&
+	    read(s->event_fd, &count, sizeof(count)) < 0)
+		errno = saved;
+	if (!s->error && (s->link->ops->clear(s->link) ||
+			  s->link->ops->check_alive(s->link)))
+		shmux__session_lost(s);
+}
+
 /* Sleep until there is news, a poke, or the deadline. Return: 0, -ETIMEDOUT. */
 static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		       uint64_t deadline)
@@ -216,17 +278,12 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 	struct shmux_session *s = w->s;
 	struct shmux__link *l = s->link;
 	const uint32_t *poke = shmux_single_threaded() ? NULL : &w->poke;
-	uint64_t left, begun;
-	uint32_t bells;
+	uint64_t left;
 	int err = 0;
 
-	bells = l->ops->arm(l, reasons | SHMUX_ARMED_FUTEX);
 	s->leader_asleep = true;
 	w->slept = true;
-	if (bells) {
-		s->counters.kicks_sent++;
-		l->ops->ring(l, bells);
-	}
+	arm(s, reasons | SHMUX_ARMED_FUTEX);
 	while (!shmux__link_ready(l, reasons) && !w->poke && !s->error) {
 		left = shmux_clock_left(deadline);
 		if (!left) {
@@ -234,10 +291,16 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 			break;
 		}
 		s->counters.sleeps++;
-		begun = s->alive_checked;
-		shmux_unlock(&s->lock);
-		l->ops->sleep(l, poke, left < SLICE ? left : SLICE);
-		shmux_lock(&s->lock);
+		if (s->leader_deep) {
+			shmux_unlock(&s->lock);
+			sleep_deep(s, left);
+			shmux_lock(&s->lock);
+			wake_deep(s);
+		} else {
+			shmux_unlock(&s->lock);
+			l->ops->sleep(l, poke, left < SLICE ? left : SLICE);
+			shmux_lock(&s->lock);
+		}
 		if (l->ops->rung(l)) {
 			s->counters.kicks_received++;
 			/* Rung for nothing: it has hung up. */
@@ -247,29 +310,48 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 			}
 			break;
 		}
-		if (begun == s->alive_checked)
+		if (!s->leader_deep)
 			shmux__session_check(s);
+		s->leader_deep = can_sleep_deep(s);
+		arm(s, reasons | (s->leader_deep ? SHMUX_ARMED_SOCKET :
+						   SHMUX_ARMED_FUTEX));
 	}
-	s->leader_asleep = false;
+	s->leader_asleep = s->leader_deep = false;
 	/* Once rung for, the value is spent: no store, no line to fetch. */
 	if (!l->ops->rung(l))
 		l->ops->disarm(l);
 	return err;
 }
 
-static int lead(struct shmux__waiter *w, uint64_t deadline, bool room)
+/* Ring room or chunks have come back: those who wait for them try again. */
+static void wake_room(struct shmux_session *s)
+{
+	struct shmux_list *pos, *tmp;
+	struct shmux__waiter *w;
+
+	shmux_list_for_each_safe(pos, tmp, &s->waiters) {
+		w = shmux_container_of(pos, struct shmux__waiter, node);
+		if (w->room)
+			shmux__wake(w);
+	}
+}
+
+static int lead(struct shmux__waiter *w, uint64_t deadline)
 {
 	struct shmux_session *s = w->s;
-	struct shmux__link *l = s->link;
-	uint32_t reasons = SHMUX_ARMED_FRAMES | (room ? SHMUX_ARMED_ROOM : 0);
+	uint32_t reasons = SHMUX_ARMED_FRAMES |
+			   (s->nr_room ? SHMUX_ARMED_ROOM : 0);
 	uint64_t begun = 0, budget = spin_budget(s), now;
 	enum spin_result result = SPIN_OVER;
 	int err = 0;
 
 	s->leader = w;
+	s->leader_room = s->nr_room != 0;
 	shmux__publish(s);
-	l->ops->begin_wait(l);
-
+	if (s->leader_room && s->link->ops->begin_wait(s->link)) {
+		wake_room(s);
+		return 0;
+	}
 	if (budget > SHMUX_SPIN_NONE) {
 		do {
 			shmux_unlock(&s->lock);
@@ -295,6 +377,8 @@ static int lead(struct shmux__waiter *w, uint64_t deadline, bool room)
 	}
 	if (!s->error)
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
+	if (s->leader_room && !s->error && s->link->ops->begin_wait(s->link))
+		wake_room(s);
 	return err;
 }
 
@@ -327,12 +411,20 @@ int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room)
 
 	if (!w->enlisted)
 		enlist(w);
+	w->room = room;
+	s->nr_room += room;
 	if (!w->poke) {
-		if (!s->leader || s->leader == w)
-			err = lead(w, deadline, room);
-		else
+		if (!s->leader || s->leader == w) {
+			err = lead(w, deadline);
+		} else {
+			/* The leader is to look for what we wait for. */
+			if (room && !s->leader_room)
+				shmux__wake(s->leader);
 			err = follow(w, deadline);
+		}
 	}
+	s->nr_room -= room;
+	w->room = false;
 	shmux_store_relaxed(&w->poke, 0);
 	return w->cancelled ? -ECANCELED : err;
 }

@@ -32,6 +32,7 @@ struct shmux__waiter {
 	bool asleep;			/* as a follower */
 	bool cancelled;
 	bool slept;			/* once at least */
+	bool room;			/* waits for ring room or a chunk */
 
 	/* A reader's buffer; payload may be copied straight into it. */
 	char *buf;
@@ -47,7 +48,7 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
 	w->st = st;
 	w->kind = kind;
 	w->poke = 0;
-	w->enlisted = w->asleep = w->cancelled = w->slept = false;
+	w->enlisted = w->asleep = w->cancelled = w->slept = w->room = false;
 	w->buf = NULL;
 	w->size = w->done = 0;
 	w->message_done = false;

@@ -83,8 +83,11 @@ struct shmux__link_ops {
 	/* We read no more in that chunk. */
 	void (*chunk_return)(struct shmux__link *l, uint32_t handle);
 
-	/* Note what there is now, for ready to compare with. */
-	void (*begin_wait)(struct shmux__link *l);
+	/*
+	 * Take note of ring room and chunks that have come back; ready tells of
+	 * what comes from now on. Return: whether there was anything.
+	 */
+	bool (*begin_wait)(struct shmux__link *l);
 	/* Unlocked. Has something come that one with these reasons waits for? */
 	bool (*ready)(struct shmux__link *l, uint32_t reasons);
 	/*
@@ -147,6 +150,7 @@ struct shmux__link_ops {
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send */
+	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
 	uint32_t peer_first_grant;	/* credit that our streams start with */
 	uint32_t peer_message_max;	/* longest message the peer takes */

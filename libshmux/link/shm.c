@@ -191,8 +191,8 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.ops = &shmux__shm_ops;
 	s->link.inline_max = at_most(INLINE_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
-	s->append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
-						    SHMUX_SLOT_NEXT_BODY);
+	s->link.append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
+							 SHMUX_SLOT_NEXT_BODY);
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;
@@ -273,16 +273,18 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 	err = shmux__shm_room(s, 1, s->tx.kept);
 	if (err)
 		return err;
-	if (returns_due(s)) {
-		err = take_returns(s);
-		if (err)
-			return err;
-	}
+	if (returns_due(s) && take_returns(s))
+		return -EPROTO;
 	block = shmux__arena_get_hot(&s->arena, order);
 	if (block < 0)
 		block = shmux__arena_get(&s->arena, order);
-	if (block < 0)
-		return -EAGAIN;
+	if (block < 0) {
+		if (take_returns(s))
+			return -EPROTO;
+		block = shmux__arena_get(&s->arena, order);
+		if (block < 0)
+			return -EAGAIN;
+	}
 	s->tx.kept++;
 	c->handle = (uint32_t)block;
 	c->size = SHMUX_BLOCK_SIZE << order;
@@ -396,11 +398,16 @@ static void shm_chunk_return(struct shmux__link *l, uint32_t handle)
 	s->reasons |= SHMUX_ARMED_ROOM;
 }
 
-static void shm_begin_wait(struct shmux__link *l)
+static bool shm_begin_wait(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);
+	uint32_t consumer = s->tx.consumer, returned = s->returned.next;
 
+	/* An index or a block that cannot be: the next send or get says so. */
+	if (shmux__producer_refresh(&s->tx) || take_returns(s))
+		return true;
 	s->seen_consumer = s->tx.consumer;
+	return s->tx.consumer != consumer || s->returned.next != returned;
 }
 
 static bool shm_ready(struct shmux__link *l, uint32_t reasons)

@@ -27,7 +27,6 @@ struct shmux__shm {
 	uint32_t last;		/* index of the last record, if it may grow */
 	uint32_t last_id;	/* its stream; 0: it may not */
 	uint32_t last_len;
-	uint32_t append_max;	/* constant */
 	uint32_t reasons;	/* what of the unpublished the peer may wait for */
 	uint32_t kicked;	/* armed word of the peer that was rung for */
 	struct shmux__arena arena;
@@ -121,7 +120,7 @@ static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
 {
 	uint32_t had = s->last_len, now = had + len, from, to;
 
-	if (s->last_id != id || now > s->append_max)
+	if (s->last_id != id || now > s->link.append_max)
 		return -EAGAIN;
 	from = s->tx.next;
 	to = s->last + shmux__ring_slots(now);

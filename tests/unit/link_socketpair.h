@@ -282,9 +282,13 @@ static inline int link_socketpair_look(const struct link_socketpair *p)
 	return (int)recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
-static inline void link_socketpair_begin_wait(struct shmux__link *l)
+static inline bool link_socketpair_begin_wait(struct shmux__link *l)
 {
-	link_socketpair(l)->seen_acked = link_socketpair(l)->acked;
+	struct link_socketpair *p = link_socketpair(l);
+	bool news = p->seen_acked != p->acked;
+
+	p->seen_acked = p->acked;
+	return news;
 }
 
 static inline bool link_socketpair_ready(struct shmux__link *l, uint32_t reasons)

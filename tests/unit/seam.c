@@ -675,6 +675,51 @@ TEST_F(seam, message_given_up_half_way_leaves_no_trace)
 	close_stream(&st);
 }
 
+/* Fill the link until there is room for one part of a message, not for two. */
+static void leave_room_for_one_part(FIXTURE_DATA(seam) *self, struct shmux_stream *st)
+{
+	struct shmux__link *l = self->near->link;
+	uint32_t most = l->chunk_max ? 63 : LINK_SOCKETPAIR_ROOM - 1100;
+	char buf[40] = { 0 };
+
+	while (l->ops->ring_depth(l) < most &&
+	       shmux_stream_try_write(st, buf, sizeof(buf)) == sizeof(buf))
+		;
+}
+
+/* When the rest does not go out there is no room to take back what did, either. */
+TEST_F(seam, next_message_does_not_overtake_the_end_of_one_that_was_given_up)
+{
+	struct message_job job;
+	struct worker worker;
+	struct ends st, stuffing;
+	char *buf = malloc(WINDOW);
+	ssize_t n;
+
+	open_wide_stream(_metadata, self, &stuffing);
+	open_stream(_metadata, self, SHMUX_STREAM_MESSAGES, &st);
+	job = (struct message_job){ st.near, WINDOW, 3 };
+	worker_start(&worker, write_message, &job);
+	ASSERT_EQ(WINDOW, shmux_stream_read(st.far, buf, WINDOW));
+	ASSERT_EQ(WINDOW, worker_join(&worker));
+	EXPECT_LE(0, session_pump(self->far));
+	EXPECT_LE(0, session_pump(self->near));
+
+	leave_room_for_one_part(self, stuffing.near);
+	shmux_stream_set_deadline(st.near, SHMUX_WRITE, shmux_now() + 5 * MSEC);
+	job.len = 20000;
+	EXPECT_EQ(-ETIMEDOUT, write_message(&job));
+	EXPECT_LE(0, session_pump(self->far));
+	shmux_stream_set_deadline(st.near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH);
+	EXPECT_EQ(5, shmux_stream_write(st.near, "after", 5));
+	n = shmux_stream_read(st.far, buf, WINDOW);
+	EXPECT_EQ(5, n);
+	EXPECT_EQ(0, memcmp("after", buf, 5));
+	free(buf);
+	close_stream(&st);
+	close_stream(&stuffing);
+}
+
 /* --- blocking, waking, deadlines ------------------------------------------ */
 
 static int64_t read_one(void *st)
@@ -1055,6 +1100,52 @@ TEST_F(seam, writer_in_an_event_loop_is_told_when_it_can_go_on)
 	ASSERT_TRUE(is_readable(fd));
 	EXPECT_EQ(SHMUX_EVENT_WRITE, pump_events(self->near, st.near));
 	EXPECT_LT(0, shmux_stream_try_write(st.near, "x", 1));
+	close_stream(&st);
+}
+
+/* Lets something happen at the last moment before the near end arms. */
+static struct {
+	struct shmux__link_ops ops;
+	const struct shmux__link_ops *link_ops;
+	struct shmux_session *far;
+	struct shmux_stream *st;
+	size_t len;
+} before_arm;
+
+static uint32_t arm_too_late(struct shmux__link *l, uint32_t reasons_and_bells)
+{
+	if (before_arm.st && (reasons_and_bells & SHMUX_ARMED_ROOM)) {
+		shmux_stream_discard(before_arm.st, before_arm.len);
+		session_pump(before_arm.far);
+		before_arm.st = NULL;
+	}
+	return before_arm.link_ops->arm(l, reasons_and_bells);
+}
+
+TEST_F(seam, room_that_comes_while_an_event_loop_arms_is_not_missed)
+{
+	struct ends st;
+	ssize_t done;
+	int fd;
+
+	fd = shmux_session_fd(self->near);
+	ASSERT_LE(0, fd);
+	open_wide_stream(_metadata, self, &st);
+	before_arm.link_ops = self->near->link->ops;
+	before_arm.ops = *before_arm.link_ops;
+	before_arm.ops.arm = arm_too_late;
+	self->near->link->ops = &before_arm.ops;
+
+	done = write_until_full(st.near);
+	ASSERT_LT(0, done);
+	before_arm.far = self->far;
+	before_arm.st = st.far;
+	before_arm.len = (size_t)done;
+	pump_events(self->near, NULL);
+	ASSERT_EQ(NULL, before_arm.st);
+	EXPECT_TRUE(is_readable(fd));
+	EXPECT_TRUE(pump_events(self->near, st.near) & SHMUX_EVENT_WRITE);
+	self->near->link->ops = before_arm.link_ops;
 	close_stream(&st);
 }
 

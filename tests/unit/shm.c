@@ -455,7 +455,7 @@ static void model_append(struct __test_metadata *_metadata, FIXTURE_DATA(shm) *s
 	ASSERT_EQ(last->id, id);
 	ASSERT_EQ((int)last->len, had);
 	last->len += len;
-	ASSERT_LE(last->len, self->near->inline_max);
+	ASSERT_LE(last->len, self->near->append_max);
 }
 
 static void model_reserve(struct __test_metadata *_metadata, FIXTURE_DATA(shm) *self,
@@ -611,14 +611,14 @@ TEST_F(shm, random_frames_arrive_as_they_were_sent_and_every_chunk_comes_back)
 
 TEST_F(shm, record_that_is_not_published_grows_byte_by_byte)
 {
-	char buf[2048];
+	char buf[8192];
 	uint32_t len = 1;
 
 	pattern_fill(buf, sizeof(buf), 0, 1);
 	ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, 0, 5, buf, 1));
 	while (self->near->ops->append(self->near, 5, buf + len, 1) == (int)len)
 		len++;
-	EXPECT_EQ(self->near->inline_max, len);
+	EXPECT_EQ(self->near->append_max, len);
 	publish(self->near);
 	check_payload(_metadata, self->far, 0, 5, buf, len);
 	check_nothing(_metadata, self->far);

@@ -12,7 +12,7 @@
  *   -ECONNRESET  the peer is dead, or the session was closed here
  *   -EPROTO      the peer broke the protocol; the session is over
  *   -ETIMEDOUT   the deadline has passed
- *   -ECANCELED   another thread called the object's _unblock()
+ *   -ECANCELED   another thread called the object's _unblock(), or closes it
  *   -EAGAIN      asked not to wait, and it would have had to
  *   -ECHILD      called in a forked child on a session of its parent
  *
@@ -20,10 +20,15 @@
  * shmux_now() tells; SHMUX_NEVER waits for ever, a past one does not wait.
  *
  * Threads. Any function may be called from any thread, on the same object too,
- * except that nothing may be called on an object once it is being closed or
- * freed: closing first wakes the calls blocked on it, but the caller sees to it
- * that no new one begins. The library starts no thread, keeps no global and
- * prints nothing. It does not handle signals: a signal does not end a wait.
+ * except that nothing may be called on an object once it is being closed.
+ * Closing a stream or a session first wakes the calls blocked on it; a listener
+ * or a context is closed when no call on it is under way. The library starts no
+ * thread, keeps no global and prints nothing. It does not handle signals: a
+ * signal does not end a wait.
+ *
+ * Forks. Sessions and streams are their process's: in a forked child calls on
+ * them fail with -ECHILD, and closing them there does not disturb the parent. A
+ * listener is only to be used and closed by the process that opened it.
  *
  * Ownership. What a function returns through a pointer is the caller's, to be
  * closed, released or freed as said there. Options are copied.
@@ -65,8 +70,8 @@ struct shmux_peer {
 
 /* How much a log sentence matters. */
 enum shmux_log_level {
-	SHMUX_LOG_ERROR,	/* a session was lost, or could not be had */
-	SHMUX_LOG_INFO,		/* a session began or ended in order */
+	SHMUX_LOG_ERROR,	/* a session was lost: EPROTO or ENOMEM */
+	SHMUX_LOG_INFO,		/* the peer has gone */
 };
 
 /**
@@ -75,8 +80,9 @@ enum shmux_log_level {
  * @level: see enum shmux_log_level
  * @sentence: valid during the call only
  *
- * Called from whichever thread is in a call of the library, with none of its
- * locks held. It must not call back into the object that it is told of.
+ * Called from whichever thread is in a call of the library, amid that call. It
+ * must return soon, and must not call the library on that session, its streams,
+ * or the listener or context that it belongs to.
  */
 typedef void (*shmux_log_fn)(void *arg, enum shmux_log_level level,
 			     const char *sentence);

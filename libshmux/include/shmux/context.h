@@ -3,8 +3,9 @@
  * DOC: contexts, for dialling
  *
  * A context holds the sessions that its dials have made: two dials to the same
- * address share one. A session stays until the context is closed or the peer
- * dies; the next dial makes a new one.
+ * address share one. A session stays until the context is closed; once the peer
+ * has died, or either side has said go-away, the next dial makes a new one.
+ * In a forked child, too, a dial makes a new one.
  */
 #ifndef SHMUX_CONTEXT_H
 #define SHMUX_CONTEXT_H
@@ -28,6 +29,15 @@ struct shmux_context_options {
 	const struct shmux_session_options *session;
 };
 
+/**
+ * shmux_context_open() - somewhere to dial from
+ * @options: or NULL
+ * @context: out
+ *
+ * Does not block.
+ *
+ * Return: 0, -EINVAL: shmux_session_options_verify() tells why, or -ENOMEM.
+ */
 SHMUX_API int shmux_context_open(const struct shmux_context_options *options,
 				 struct shmux_context **context);
 
@@ -36,9 +46,11 @@ SHMUX_API int shmux_context_open(const struct shmux_context_options *options,
  * @size: sizeof(struct shmux_dial_options), set by the caller
  * @flags: SHMUX_DIAL_*
  * @deadline: absolute, ns; 0 means SHMUX_NEVER
- * @uid: with SHMUX_DIAL_UID: accept a listener of this user only (our own, or
- *	root)
- * @check: asked last, with who listens; 0 accepts, a negative errno refuses
+ * @uid: with SHMUX_DIAL_UID: accept a listener of this user only. Without it,
+ *	our own or root.
+ * @check: asked last, with who listens, at each dial, also one that shares a
+ *	session; 0 accepts, a negative errno refuses. It must not call the
+ *	library on the context.
  * @check_arg: handed to @check
  */
 struct shmux_dial_options {
@@ -64,7 +76,8 @@ struct shmux_dial_options {
  * @stream: out
  *
  * Blocks while a session has to be made, until the listener's process has
- * accepted; with SHMUX_DIAL_WAIT also until there is a listener.
+ * accepted; with SHMUX_DIAL_WAIT also until there is a listener. Then as
+ * shmux_session_open(), within the deadline. Dials elsewhere go on meanwhile.
  *
  * Return: as shmux_session_dial() and shmux_session_open().
  */
@@ -72,7 +85,7 @@ SHMUX_API int shmux_context_dial(struct shmux_context *c, const char *address,
 				 const struct shmux_dial_options *options,
 				 struct shmux_stream **stream);
 
-/* Cancel the dials that are blocked now: -ECANCELED. */
+/* Cancel the dials that are blocked now: -ECANCELED, within 50 ms. */
 SHMUX_API void shmux_context_unblock(struct shmux_context *c);
 
 /* Number of live sessions held. */
@@ -80,10 +93,11 @@ SHMUX_API int shmux_context_nr_sessions(struct shmux_context *c);
 
 /**
  * shmux_context_close() - let the sessions go
- * @c: the context, or NULL; gone when the call returns
+ * @c: the context, or NULL; gone when the call returns. No dial may be under
+ *	way: cancel those that are, and let them return.
  *
- * Sessions with open streams live on until the last of them is closed. Does
- * not block.
+ * Sessions with streams that are not closed live on until the last of them is,
+ * and refuse new streams of the peer's. Does not block.
  */
 SHMUX_API void shmux_context_close(struct shmux_context *c);
 

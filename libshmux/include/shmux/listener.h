@@ -28,14 +28,16 @@ struct shmux_listener;
 /**
  * struct shmux_listener_options - 0 means the default
  * @size: sizeof(struct shmux_listener_options), set by the caller
- * @backlog: connections that may wait to be accepted (128)
+ * @backlog: connections that may wait to be accepted, 1 to 65535 (128)
  * @flags: SHMUX_LISTENER_*
  * @mode: who may connect, as permission bits: 0200 @uid, 0020 @gid, 0002
- *	everybody (0600). A socket in the file system gets them as its mode.
+ *	everybody (0600). Only the bits for writing count. A socket in the file
+ *	system gets them as its mode, without those for executing.
  * @uid: with SHMUX_LISTENER_UID: the user that owns the name (our own)
  * @gid: with SHMUX_LISTENER_GID: the group (our own)
  * @admit: asked last, with who wants to connect; 0 admits, -EACCES or another
- *	negative errno refuses. NULL admits. Called from within accept.
+ *	negative errno refuses. NULL admits. Called from within accept: it must
+ *	not call the library on the listener.
  * @admit_arg: handed to @admit
  * @session: options for the sessions, or NULL; copied
  */
@@ -60,8 +62,11 @@ struct shmux_listener_options {
  * @options: or NULL
  * @listener: out
  *
- * Return: 0; -EADDRINUSE: somebody listens there; -EINVAL, -ENAMETOOLONG: not
- * an address; -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
+ * Does not block, except for a path: up to two seconds for its lock.
+ *
+ * Return: 0; -EADDRINUSE: somebody listens there, or the path is no socket, or
+ * its lock is held; -EINVAL: not an address, or the options; -ENAMETOOLONG;
+ * -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
  */
 SHMUX_API int shmux_listener_open(const char *address,
 				  const struct shmux_listener_options *options,
@@ -77,7 +82,8 @@ SHMUX_API int shmux_listener_open(const char *address,
  * sessions while it waits, and forgets those that have died. A client that
  * connects and says nothing delays nobody.
  *
- * Return: 0 or a negative errno.
+ * Return: 0; -ETIMEDOUT, -ECANCELED; -EMFILE and the like if a connection could
+ * not be taken, which may be tried again.
  */
 SHMUX_API int shmux_listener_accept(struct shmux_listener *l,
 				    unsigned int flags,
@@ -91,6 +97,8 @@ SHMUX_API int shmux_listener_accept(struct shmux_listener *l,
  *
  * For programs that manage sessions themselves. On one listener use either this
  * or shmux_listener_accept(), not both.
+ *
+ * Return: as shmux_listener_accept().
  */
 SHMUX_API int shmux_listener_accept_session(struct shmux_listener *l,
 					    unsigned int flags,
@@ -118,10 +126,12 @@ SHMUX_API const char *shmux_listener_address(const struct shmux_listener *l);
 
 /**
  * shmux_listener_close() - give the name up
- * @l: the listener, or NULL; gone when the call returns
+ * @l: the listener, or NULL; gone when the call returns. No accept may be
+ *	under way: cancel those that are, and let them return.
  *
- * Sessions none of whose streams is open are closed; others live on until their
- * last stream is closed, and refuse new streams. Does not block.
+ * Sessions none of whose streams has a handle are closed; others live on until
+ * their last handle is closed, and refuse new streams. Does not block, except
+ * for a path: up to a tenth of a second for its lock.
  */
 SHMUX_API void shmux_listener_close(struct shmux_listener *l);
 

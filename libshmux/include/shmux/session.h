@@ -57,7 +57,8 @@ enum shmux_session_state {
  * @streams_max: streams open at once, 1 to 2^21; times @first_grant it is at
  *	most @budget (half of that)
  * @spin: see SHMUX_SPIN_ADAPTIVE; ns
- * @peer_size_max: largest region we map of a peer's, in bytes (256 MiB)
+ * @peer_size_max: largest region we map of a peer's, in bytes, 4096 to
+ *	2^31 - 4096 (256 MiB)
  * @log: receives sentences, or NULL
  * @log_arg: handed to @log
  */
@@ -99,9 +100,10 @@ shmux_session_options_verify(const struct shmux_session_options *options,
  * Blocks until the listener's process has accepted. Only a listener of one's own
  * uid or root's is accepted; shmux_context_dial() has more choice.
  *
- * Return: 0; -ECONNREFUSED, -ENOENT: nobody listens; -EACCES: not allowed, by
- * the listener or by us; -EPROTONOSUPPORT: no common version; -E2BIG: one side's
- * region is larger than the other takes; or as in common.h.
+ * Return: 0; -EINVAL, -ENAMETOOLONG: not an address; -ECONNREFUSED, -ENOENT:
+ * nobody listens; -EACCES: not allowed, by the listener or by us;
+ * -EPROTONOSUPPORT: no common version; -E2BIG: one side's region is larger than
+ * the other takes; -EFBIG: ours is larger than RLIMIT_FSIZE; or as in common.h.
  */
 SHMUX_API int shmux_session_dial(const char *address,
 				 const struct shmux_session_options *options,
@@ -121,7 +123,7 @@ SHMUX_API int shmux_session_dial(const char *address,
  * descriptor and attaches the other. The peer may be any user: whoever has the
  * socket is trusted to have it; ask shmux_session_peer().
  *
- * Return: as shmux_session_dial().
+ * Return: as shmux_session_dial(); -EBADF, -EINVAL: @fd is no such socket.
  */
 SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
 				   const struct shmux_session_options *options,
@@ -142,7 +144,8 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * peer refuses it, it is reset with SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or
  * _GOING_AWAY.
  *
- * Return: 0; -ESHUTDOWN: after a go-away; -ENOSPC: @streams_max are open.
+ * Return: 0; -ESHUTDOWN: after a go-away of either side; -ENOSPC: @streams_max
+ * are open, or the budget has not even a first grant.
  */
 SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
 				 struct shmux_stream **stream);
@@ -156,7 +159,8 @@ SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
  * Blocks until there is one, or the deadline of shmux_session_set_deadline(). A
  * stream that the peer reset before it was accepted is passed over.
  *
- * Return: 0; -ESHUTDOWN: the peer has sent a go-away and none is left.
+ * Return: 0; -ESHUTDOWN: either side has said go-away and none is left. After
+ * the peer's death streams that it had opened are accepted first.
  */
 SHMUX_API int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 				   struct shmux_stream **stream);
@@ -165,7 +169,7 @@ SHMUX_API int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 SHMUX_API int shmux_session_set_deadline(struct shmux_session *s,
 					 uint64_t deadline);
 
-/* Cancel the accepts, pings and drains that are blocked now: -ECANCELED. */
+/* Cancel the accepts, opens, pings and drains that are blocked now: -ECANCELED. */
 SHMUX_API void shmux_session_unblock(struct shmux_session *s);
 
 /**
@@ -173,7 +177,8 @@ SHMUX_API void shmux_session_unblock(struct shmux_session *s);
  * @s: the session
  *
  * Everything written in between is published at once, with at most one kick. A
- * call that has to wait publishes first. Corks do not nest.
+ * call that has to wait publishes first. Corks do not nest, and hold for every
+ * stream and thread of the session.
  */
 SHMUX_API void shmux_session_cork(struct shmux_session *s);
 SHMUX_API void shmux_session_uncork(struct shmux_session *s);
@@ -181,9 +186,9 @@ SHMUX_API void shmux_session_uncork(struct shmux_session *s);
 /**
  * shmux_session_go_away() - open no more streams, either side
  * @s: the session
- * @code: told to the peer; 0 for none
+ * @code: sent along; 0 for none
  *
- * Streams that are open run on. Does not block.
+ * Streams that are open run on. Does not block. Doing it again is no error.
  */
 SHMUX_API int shmux_session_go_away(struct shmux_session *s, uint32_t code);
 
@@ -191,6 +196,9 @@ SHMUX_API int shmux_session_go_away(struct shmux_session *s, uint32_t code);
  * shmux_session_drain() - wait until no stream is open
  * @s: the session
  * @deadline: absolute, ns
+ *
+ * A stream is open until it is reset or both directions have ended; that its
+ * handle is closed is not asked.
  *
  * Return: 0, -ETIMEDOUT, -ECANCELED, or -ECONNRESET.
  */
@@ -205,7 +213,8 @@ SHMUX_API int shmux_session_drain(struct shmux_session *s, uint64_t deadline);
  * -ECONNRESET; their handles are still to be closed. What this side has written
  * stays readable for the peer.
  *
- * Return: 0, or -ETIMEDOUT if streams were still open.
+ * Return: 0, or -ETIMEDOUT if streams were still open, also with a @deadline of
+ * 0; in a forked child -ECHILD.
  */
 SHMUX_API int shmux_session_close(struct shmux_session *s, uint64_t deadline);
 
@@ -216,13 +225,15 @@ SHMUX_API int shmux_session_close(struct shmux_session *s, uint64_t deadline);
  * @rtt: out, or NULL: ns until the answer
  *
  * The peer answers when it is next in a call.
+ *
+ * Return: 0, -ETIMEDOUT, -ECANCELED, or -ECONNRESET.
  */
 SHMUX_API int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 				 uint64_t *rtt);
 
 /* What a stream is ready for. */
 #define SHMUX_EVENT_READ	0x1u	/* bytes, a message, the end, or an error */
-#define SHMUX_EVENT_WRITE	0x2u	/* credit after there was none, or an error */
+#define SHMUX_EVENT_WRITE	0x2u	/* after a write's -EAGAIN: try again; or an error */
 #define SHMUX_EVENT_ACCEPT	0x4u	/* @stream NULL: streams wait to be accepted */
 #define SHMUX_EVENT_DEAD	0x8u	/* @stream NULL: the session is over */
 
@@ -251,8 +262,9 @@ SHMUX_API int shmux_session_fd(struct shmux_session *s);
  * @max: number of elements of @events; at least 1
  *
  * Does not block. Edge-triggered: a stream is named when something new has come
- * for it; read until -EAGAIN. Call again while it returns @max. When it returns
- * less, shmux_session_fd() becomes readable at the next news.
+ * for it; read until -EAGAIN. The first pump also names what was ready before.
+ * Call again while it returns @max. When it returns less, shmux_session_fd()
+ * becomes readable at the next news.
  *
  * Return: number of events, or a negative errno.
  */
@@ -273,9 +285,9 @@ SHMUX_API void shmux_session_peer(const struct shmux_session *s,
  * @frames_sent, @frames_received: of all kinds
  * @kicks_sent, @kicks_received: doorbells; a kick sent is a system call
  * @sleeps: times a call of ours slept in the kernel
- * @credit_stalls: times a writer had to wait for credit
- * @room_stalls: times one had to wait for ring room or a chunk
- * @streams_open: now
+ * @credit_stalls: times a write found too little credit
+ * @room_stalls: times a call found no ring room or no chunk
+ * @streams_open: now, as shmux_session_drain() counts them
  * @streams_opened: by either side, ever
  * @accept_depth: streams waiting to be accepted now
  * @ring_depth: slots we have filled that the peer has not consumed, as far as it
@@ -283,7 +295,8 @@ SHMUX_API void shmux_session_peer(const struct shmux_session *s,
  * @rx_queued: payload bytes received and not read; now
  * @chunks_lent: chunks of our arena that the peer has not returned; now
  * @arena_used: bytes of our arena reserved or lent; now
- * @granted: sum of the credit given to the peer, with @rx_queued; now
+ * @granted: what of the budget is in use: credit given to the peer or saved up
+ *	for it, and what is queued or held here; now
  */
 struct shmux_session_counters {
 	size_t size;

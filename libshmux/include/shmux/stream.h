@@ -11,16 +11,19 @@
  * Its end is reported as -ENODATA, since 0 is an empty message.
  *
  * What a write has taken is in shared memory when the call returns: nothing is
- * sent later behind the caller's back, except what SHMUX_MORE or a cork holds.
+ * sent later behind the caller's back, except what SHMUX_MORE or a cork holds. A
+ * half-close, stop-sending or reset that finds the ring full is said by a later
+ * call of this process, in any case before the session ends in order.
  *
  * Errors of reading and writing, besides those of common.h:
  *
  *   -EPIPE       writing: this side has half-closed, or the peer has told that
- *                it reads no more. A call first takes note of what the peer has
- *                said so far, so the first write begun after that fails.
- *   -ECONNRESET  the peer has reset the stream (shmux_stream_reset_code()), or
- *                the session is over. After the peer's death what had arrived
- *                can still be read.
+ *                it reads no more. A write first takes note of a batch of what
+ *                the peer has said, so the first one begun after that fails.
+ *   -ECONNRESET  the stream was reset (shmux_stream_reset_code()), or the
+ *                session is over. After the peer's death what had arrived can
+ *                still be read.
+ *   -ENODATA     reading a message stream: no message will come any more.
  *   -EMSGSIZE    writing: longer than the longest message. Reading: the buffer
  *                is too short; the message stays, shmux_stream_next_len() tells
  *                its length.
@@ -41,9 +44,9 @@ struct shmux_session;
 
 /* Flags of one call. */
 #define SHMUX_NOWAIT	0x1u	/* -EAGAIN instead of waiting */
-#define SHMUX_MORE	0x2u	/* more follows: publish with the next call */
+#define SHMUX_MORE	0x2u	/* more follows: publish with the next write or wait */
 #define SHMUX_FIN	0x4u	/* writing: half-close after this */
-#define SHMUX_WAITALL	0x8u	/* reading: return early only at the end */
+#define SHMUX_WAITALL	0x8u	/* reading bytes: fill all, but for the end or an error */
 
 /* Directions, for shutdown, deadlines and unblock; may be or-ed. */
 #define SHMUX_READ	0x1u
@@ -59,7 +62,8 @@ struct shmux_session;
  * A byte stream: blocks until all is taken. If it stops before that, it returns
  * how much was taken, or the error if nothing was. With SHMUX_NOWAIT it takes
  * what there is room for. A message stream takes all or nothing; without
- * waiting a message can be no longer than shmux_stream_reserve_max().
+ * waiting a message can be no longer than shmux_stream_reserve_max(). Nothing
+ * of a call that returns an error reaches the peer's reader.
  *
  * Return: bytes taken, or a negative errno.
  */
@@ -117,8 +121,8 @@ SHMUX_API ssize_t shmux_stream_try_readv(struct shmux_stream *st,
  * The peer can change bytes that lie in its arena while they are looked at: who
  * does not trust it reads (which copies) before it parses.
  *
- * Return: bytes at @data, fewer than @n only at the end of the stream (0: no
- * more), or a negative errno.
+ * Return: bytes at @data, on a byte stream fewer than @n only at its end (0: no
+ * more), or a negative errno, upon which what is there can still be read.
  */
 SHMUX_API ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n,
 				    const void **data);
@@ -128,8 +132,9 @@ SHMUX_API ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n,
  * @st: the stream
  * @n: bytes to drop; on a message stream the next message, whatever @n
  *
- * Return: bytes dropped, fewer than @n only at the end of the stream, or a
- * negative errno.
+ * Blocks until all are dropped, the stream ends, or an error stops it.
+ *
+ * Return: bytes dropped, or a negative errno if there were none.
  */
 SHMUX_API ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n);
 
@@ -153,9 +158,11 @@ struct shmux_view {
  * @view: out
  * @flags: SHMUX_NOWAIT
  *
- * Blocks until there are bytes. Takes as many as lie together. Several views
- * may be held, and released in any order; the peer's memory and its credit are
- * given back at release, so who holds much stalls the sender.
+ * Blocks until there are bytes, or a whole message, of which it takes the next
+ * part. Takes as many as lie together. Several views may be held, and released
+ * in any order; the peer's memory and its credit are given back at release, so
+ * who holds much stalls the sender. That of an empty message is to be released
+ * too; where nothing was taken release does nothing.
  *
  * Return: @view->len; 0 at the end of a byte stream; or a negative errno.
  */
@@ -209,7 +216,7 @@ SHMUX_API int shmux_stream_reserve(struct shmux_stream *st, size_t n,
  * block, since reserve has taken care of room; only while another thread is
  * amid the parts of a long message on the same stream does it wait for those.
  *
- * Return: @len, or a negative errno.
+ * Return: @len, or a negative errno; nothing was sent then.
  */
 SHMUX_API ssize_t shmux_stream_submit(struct shmux_stream *st,
 				      struct shmux_span *span, size_t len,
@@ -252,7 +259,8 @@ SHMUX_API int shmux_stream_reset(struct shmux_stream *st, uint32_t code);
 /**
  * shmux_stream_reset_code() - why the stream was reset
  * @st: the stream
- * @code: out: the code the peer gave, or a SHMUX_CODE_* of linux/shmux_ring.h
+ * @code: out: the code that either side gave, or a SHMUX_CODE_* of
+ *	linux/shmux_ring.h; SHMUX_CODE_ABANDONED if the session ended first
  *
  * Return: 0, or -ENODATA if it was not reset.
  */
@@ -277,7 +285,7 @@ SHMUX_API void shmux_stream_close(struct shmux_stream *st);
  *
  * Also moves the deadline of calls that are blocked now, from any thread.
  *
- * Return: 0 or -EINVAL.
+ * Return: 0, -EINVAL, or -ENOMEM.
  */
 SHMUX_API int shmux_stream_set_deadline(struct shmux_stream *st,
 					unsigned int how, uint64_t deadline);
@@ -292,8 +300,9 @@ SHMUX_API int shmux_stream_set_deadline(struct shmux_stream *st,
  */
 SHMUX_API void shmux_stream_unblock(struct shmux_stream *st, unsigned int how);
 
-/* Bytes that can be read without waiting (message streams: the next message;
- * -EAGAIN if there is none yet). Does not block. */
+/* Bytes that can be read without waiting, 0 also at the end (message streams:
+ * the next message; -EAGAIN if there is none yet, -ENODATA at the end); or what
+ * a read would fail with. Does not block. */
 SHMUX_API ssize_t shmux_stream_next_len(struct shmux_stream *st);
 
 /* Limits, in bytes; constant during the stream's life. */
