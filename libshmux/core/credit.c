@@ -49,6 +49,14 @@ void shmux__credit_close(struct shmux_stream *st)
 	freed(s);
 }
 
+void shmux__credit_stop(struct shmux_stream *st)
+{
+	st->s->budget_used -= st->rx_owed;
+	st->rx_limit -= st->rx_owed;
+	st->rx_owed = 0;
+	freed(st->s);
+}
+
 /* Budget that is not used, nor kept for the first grants of streams to come. */
 static uint64_t spare_budget(const struct shmux_session *s)
 {

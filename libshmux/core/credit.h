@@ -18,6 +18,12 @@ int shmux__credit_open(struct shmux_stream *st);
 /* A stream takes no more payload: its limit goes back to the budget. */
 void shmux__credit_close(struct shmux_stream *st);
 
+/*
+ * What comes from now on is dropped: no more is granted. What was granted may
+ * still be under way.
+ */
+void shmux__credit_stop(struct shmux_stream *st);
+
 /* Bytes of cost have left the queue. */
 void shmux__credit_consumed(struct shmux_stream *st, uint32_t cost);
 

@@ -170,8 +170,10 @@ int shmux_session_attach(int fd, enum shmux_role role,
 		err = -EINVAL;
 	/* Not ours until now; from now on like every descriptor of ours. */
 	if (!err && fcntl(fd, F_SETFD, FD_CLOEXEC))
-		return -EBADF;
-	if (err)
+		err = -EBADF;
+	if (err == -EBADF)
+		;
+	else if (err)
 		close(fd);
 	else
 		err = meet(fd, role, "", &o, &terms, session);

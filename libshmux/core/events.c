@@ -170,7 +170,7 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 {
 	struct shmux__link *l = s->link;
 	int nr = shmux__enter(s);
-	bool leads, idle;
+	bool leads, idle, rung;
 
 	if (nr)
 		return nr;
@@ -179,12 +179,17 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 		return -EINVAL;
 	}
 	s->in_pump = true;
+	s->watch |= SHMUX_ARMED_FRAMES;
 	turn_on(s);
 	idle = !s->told && !s->ready.first && !shmux__link_ready(l, 0);
 	untell(s);
 	leads = s->leader && !s->leader_asleep;
-	if (!s->error && (l->ops->rung(l) ? l->ops->clear(l) :
-			  idle && l->ops->check_alive(l)))
+	rung = !s->error && l->ops->rung(l);
+	s->counters.kicks_received += rung;
+	/* Woken for nothing that we know of: a stray byte, or a death. */
+	if (!s->error && ((rung || idle) && l->ops->clear(l)))
+		shmux__session_lost(s);
+	if (!s->error && idle && l->ops->check_alive(l))
 		shmux__session_lost(s);
 	if (!s->error && !leads)
 		shmux__pump(s, SHMUX_DRAIN_BATCH * 4);
@@ -202,9 +207,7 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	if (nr < max && !s->error && !leads) {
 		if (!s->control.first && !s->owes)
 			shmux__publish(s);
-		if (shmux__watch(s, SHMUX_ARMED_FRAMES |
-				 (s->wants_room ? SHMUX_ARMED_ROOM : 0)) ||
-		    (s->wants_room && l->ops->has_room(l))) {
+		if (shmux__watch(s, SHMUX_ARMED_FRAMES)) {
 			s->in_pump = false;
 			shmux__events_tell(s);
 		}

@@ -27,6 +27,7 @@
 #include "region/hello.h"
 
 #define EVENTS 64
+#define MEETINGS_MAX 256
 #define CONNECTS 16	/* taken at once, before sessions have their turn */
 
 enum member_kind { MEMBER_ENDPOINT, MEMBER_WAKE, MEMBER_MEETING, MEMBER_SESSION };
@@ -53,6 +54,7 @@ struct shmux_listener {
 	int epoll_fd, wake_fd;
 	struct member endpoint_member, wake_member;
 	struct shmux_list meetings, sessions;
+	uint32_t nr_meetings;
 	struct shmux_list fresh;	/* sessions nobody has been given */
 	struct member *told;		/* without the lock */
 	struct member *gone;
@@ -62,6 +64,7 @@ struct shmux_listener {
 	uint64_t deadline;
 	uint32_t cancels;		/* times unblock was called */
 	bool by_session;		/* accept_session is used */
+	pid_t owner;			/* a forked child has no part in it */
 };
 
 static void wake(struct shmux_listener *l)
@@ -167,7 +170,7 @@ static struct shmux_session *session_release(struct shmux_listener *l,
 
 	shmux_lock(&s->lock);
 	s->notify = NULL;
-	s->watch = 0;
+	s->watch &= ~SHMUX_ARMED_SESSION;
 	nr = s->link->ops->descriptors(s->link, fds);
 	while (nr--)
 		unwatch_fd(l, fds[nr]);
@@ -223,12 +226,15 @@ static bool session_serve(struct shmux_session *s, bool by_event)
 
 	shmux_lock(&s->lock);
 	if (!s->error && by_event) {
+		s->counters.kicks_received += l->ops->rung(l);
 		if (l->ops->clear(l) || l->ops->check_alive(l))
 			shmux__session_lost(s);
 	}
 	if (!s->leader || s->leader_asleep) {
 		for (i = 0; i < 4 && !s->error; i++) {
 			shmux__drain(s);
+			if (!s->error && (s->control.first || s->owes))
+				shmux__control_flush(s);
 			if (!shmux__watch(s, SHMUX_ARMED_SESSION))
 				break;
 		}
@@ -280,6 +286,7 @@ static void meeting_drop(struct shmux_listener *l, struct member *m)
 	unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
 	shmux__meeting_close(&m->meeting);
 	shmux_list_remove(&m->node);
+	l->nr_meetings--;
 	member_free_later(l, m);
 }
 
@@ -297,6 +304,8 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 			  shmux__hello_fd(m->meeting.hello), &ev);
 		return;
 	}
+	if (err)
+		unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
 	/* Done: its socket is the session's and watched as such, if at all. */
 	if (!err) {
 		nr = s->link->ops->descriptors(s->link, fds);
@@ -305,6 +314,7 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 	}
 	shmux__meeting_close(&m->meeting);
 	shmux_list_remove(&m->node);
+	l->nr_meetings--;
 	if (err) {
 		member_free_later(l, m);
 		return;
@@ -353,6 +363,10 @@ static int connection_take(struct shmux_listener *l)
 		return err;
 	}
 	shmux_list_append(&l->meetings, &m->node);
+	/* Too many that say nothing: the one that has said it longest goes. */
+	if (++l->nr_meetings > MEETINGS_MAX)
+		meeting_drop(l, shmux_container_of(l->meetings.next,
+						   struct member, node));
 	meeting_serve(l, m);
 	return 0;
 }
@@ -467,6 +481,7 @@ int shmux_listener_open(const char *address,
 	else
 		o->gid = getegid();
 	l->deadline = SHMUX_NEVER;
+	l->owner = getpid();
 	shmux_list_init(&l->meetings);
 	shmux_list_init(&l->sessions);
 	shmux_list_init(&l->fresh);
@@ -559,6 +574,8 @@ static int accept_any(struct shmux_listener *l, unsigned int flags,
 
 	if (flags & ~SHMUX_NOWAIT)
 		return -EINVAL;
+	if (l->owner != getpid())
+		return -ECHILD;
 	shmux_lock(&l->lock);
 	if (session)
 		l->by_session = true;
@@ -659,7 +676,7 @@ void shmux_listener_close(struct shmux_listener *l)
 	struct shmux_session *s;
 	int saved = errno;
 
-	if (!l)
+	if (!l || l->owner != getpid())
 		return;
 	shmux_list_for_each_safe(pos, tmp, &l->meetings)
 		meeting_drop(l, shmux_container_of(pos, struct member, node));

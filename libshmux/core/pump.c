@@ -104,7 +104,8 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 	if (f->flags & SHMUX_FLAG_ABORT) {
 		if (f->len)
 			return -EPROTO;
-		shmux__rx_abort(st);
+		if (st->state & STREAM_IN_MESSAGE)
+			shmux__rx_abort(st);
 		st->state &= ~STREAM_IN_MESSAGE;
 		return 0;
 	}
@@ -113,7 +114,8 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 	st->rx_granted -= cost;
 	s->counters.bytes_received += f->len;
 
-	if (st->state & STREAM_STOP_SENT) {
+	if ((st->state & (STREAM_STOP_SENT | STREAM_RESET)) ||
+	    (!f->len && !(st->state & STREAM_MESSAGES))) {
 		return_chunk(s, f);
 		shmux__credit_consumed(st, cost);
 	} else {
@@ -189,7 +191,8 @@ static int on_credit(struct shmux_session *s, const struct shmux__frame *f)
 
 	if (!st)
 		return 0;
-	if (f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
+	if (st->tx_credit > SHMUX_WINDOW_MAX ||
+	    f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
 		return -EPROTO;
 	st->tx_credit += f->value[0];
 	st->state &= ~STREAM_BLOCKED_SENT;
@@ -225,7 +228,7 @@ static int on_reset(struct shmux_session *s, const struct shmux__frame *f)
 		return 0;
 	st->state |= STREAM_RESET;
 	st->code = f->value[0];
-	shmux__rx_clear(st);
+	shmux__rx_discard(st);
 	shmux__stream_detach(st);
 	shmux__wake_stream(st, WAIT_READ | WAIT_WRITE);
 	shmux__stream_event(st, STREAM_EVENT_READ | STREAM_EVENT_WRITE);

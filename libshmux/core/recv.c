@@ -124,7 +124,8 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 	ssize_t n;
 	int err = 0;
 
-	want = flags & SHMUX_WAITALL ? size : 1;
+	want = (flags & (SHMUX_WAITALL | SHMUX_NOWAIT)) == SHMUX_WAITALL ?
+		       size : 1;
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
 	if (messages && nr == 1) {
 		w.buf = iov->iov_base;
@@ -163,6 +164,7 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 			   int nr, size_t size, unsigned int flags)
 {
+	shmux__rx_begin(st);
 	if (nr == 1 && size && !(st->state & STREAM_MESSAGES))
 		return recv_bytes(st, iov->iov_base, size, flags);
 	if (st->rx_queued <= ENOUGH || !readable(st))
@@ -201,7 +203,7 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 		return n;
 	/* The common case of a busy stream in a straight line. */
 	if (size - 1 < 64 && st->rx_queued > ENOUGH &&
-	    !(st->state & STREAM_MESSAGES)) {
+	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED))) {
 		node = st->rx_first;
 		if (node->len - node->pos > size) {
 			shmux_copy_small(buf, node->data + node->pos, size);
@@ -250,6 +252,7 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 	err = shmux__enter(s);
 	if (err)
 		return err;
+	shmux__rx_begin(st);
 	if (messages ? !readable(st) : st->rx_queued < n)
 		shmux__drain(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
@@ -277,6 +280,8 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 	if (!err) {
 		gathered = shmux__rx_gather(st, len);
 		node = st->rx_first;
+		if (node)
+			st->state |= STREAM_PEEKED;
 		*data = node ? node->data + node->pos : "";
 		if (gathered)
 			err = gathered;
@@ -298,6 +303,7 @@ ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
 
 	if (err)
 		return err;
+	shmux__rx_begin(st);
 	shmux__drain(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
 	while (done < n || messages) {
@@ -341,6 +347,7 @@ ssize_t shmux_stream_take(struct shmux_stream *st, struct shmux_view *view,
 	err = shmux__enter(s);
 	if (err)
 		return err;
+	shmux__rx_begin(st);
 	if (!readable(st))
 		shmux__drain(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
@@ -386,7 +393,7 @@ ssize_t shmux_stream_next_len(struct shmux_stream *st)
 	if (n)
 		return n;
 	shmux__drain(s);
-	if (readable(st)) {
+	if (readable(st) && !(st->state & (STREAM_RESET | STREAM_STOP_SENT))) {
 		n = (ssize_t)(st->state & STREAM_MESSAGES ?
 				      shmux__rx_message_len(st) :
 				      st->rx_queued);

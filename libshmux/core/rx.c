@@ -221,6 +221,12 @@ void shmux__rx_clear(struct shmux_stream *st)
 		shmux__rx_free(st, shmux__rx_pop(st));
 }
 
+void shmux__rx_discard(struct shmux_stream *st)
+{
+	if (!(st->state & STREAM_PEEKED))
+		shmux__rx_clear(st);
+}
+
 size_t shmux__rx_copy(struct shmux_stream *st, char *buf, size_t size)
 {
 	struct shmux__rx *node;

@@ -39,6 +39,19 @@ void shmux__rx_abort(struct shmux_stream *st);
 /* Drop everything. */
 void shmux__rx_clear(struct shmux_stream *st);
 
+/* The same, but what the caller peeks at stays until its next reading call. */
+void shmux__rx_discard(struct shmux_stream *st);
+
+/* A reading call begins: what was peeked at may go. */
+static inline void shmux__rx_begin(struct shmux_stream *st)
+{
+	if (__builtin_expect(st->state & STREAM_PEEKED, 0)) {
+		st->state &= ~STREAM_PEEKED;
+		if (st->state & (STREAM_RESET | STREAM_STOP_SENT))
+			shmux__rx_clear(st);
+	}
+}
+
 /*
  * Copy at most @size bytes out and consume them; with a message stream they
  * are of the first message. Return: bytes.

@@ -19,6 +19,12 @@
  */
 #define FRAGMENT 16384u
 
+/*
+ * Up to so many pieces go in slots, one after the other, for the same reason: 8
+ * KB there and back take 3.1 µs in four pieces, 3.6 in a chunk.
+ */
+#define INLINE_PIECES 4
+
 /* Where a call reads from: a list of buffers and how far it is. */
 struct source {
 	const struct iovec *iov;
@@ -119,6 +125,7 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 		     size_t want, unsigned int flags)
 {
 	struct shmux_session *s = st->s;
+	bool room;
 
 	if (err == NO_CREDIT) {
 		s->counters.credit_stalls++;
@@ -130,16 +137,18 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 			shmux__session_die(s, err);
 		return err;
 	}
+	/* To say that the credit is out takes room as well. */
+	room = err == NO_ROOM || !(st->state & STREAM_BLOCKED_SENT);
 	if (flags & SHMUX_NOWAIT) {
 		shmux__session_check(s);
 		if (s->error)
 			return s->error;
 		st->state |= STREAM_WANTS_WRITE;
-		if (err == NO_ROOM)
+		if (room)
 			s->wants_room = true;
 		return -EAGAIN;
 	}
-	err = shmux__wait(w, send_deadline(st), err == NO_ROOM);
+	err = shmux__wait(w, send_deadline(st), room);
 	if (err && send_error(st))
 		return send_error(st);
 	return err;
@@ -168,7 +177,7 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 	n = len < credit ? (uint32_t)len : credit;
 	if (n < len)
 		fin = 0;
-	if (n <= l->inline_max || !l->chunk_max) {
+	if (n <= INLINE_PIECES * l->inline_max || !l->chunk_max) {
 		if (n > l->inline_max) {
 			n = l->inline_max;
 			fin = 0;
@@ -194,9 +203,9 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			return err;
 		memcpy(c.data, buf, n);
 		l->ops->chunk_send(l, fin, st->id, &c, n);
+		l->frames_sent++;
 	}
 	spent(st, 0, n);
-	s->counters.frames_sent++;
 	if (fin)
 		st->state |= STREAM_FIN_SENT;
 	return n;
@@ -233,7 +242,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			done += (size_t)n;
 			if (!src->left)
 				break;
-			if (!s->corked && (size_t)n == FRAGMENT)
+			if (!s->corked && (size_t)n >= s->link->inline_max)
 				shmux__publish(s);
 			continue;
 		}
@@ -294,7 +303,16 @@ static ssize_t put_part(struct shmux_stream *st, struct source *src,
 		return err;
 	source_copy(src, c.data, n);
 	l->ops->chunk_send(l, src->left ? SHMUX_FLAG_MORE : fin, st->id, &c, n);
+	l->frames_sent++;
 	return n;
+}
+
+/* Has the message before been sent, or taken back, to its end? */
+static bool may_begin(struct shmux_stream *st)
+{
+	if (st->state & STREAM_OWES_ABORT)
+		shmux__control_flush(st->s);
+	return !(st->state & (STREAM_TX_BUSY | STREAM_OWES_ABORT));
 }
 
 static ssize_t send_message(struct shmux_stream *st, struct source *src,
@@ -323,7 +341,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 		err = send_error(st);
 		if (err)
 			break;
-		if (!begun && (st->state & STREAM_TX_BUSY))
+		if (!begun && !may_begin(st))
 			n = NO_ROOM;
 		else if (!begun && st->tx_credit < cost)
 			n = NO_CREDIT;
@@ -339,7 +357,6 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 				begun = true;
 			}
 			left -= len <= l->inline_max ? left : (uint32_t)n;
-			s->counters.frames_sent++;
 			if (len <= l->inline_max || !src->left)
 				break;
 			if (!s->corked)
@@ -355,7 +372,8 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 		/* Of parts that were not sent. */
 		if (err)
 			st->tx_credit += left;
-		if (err && !(st->state & STREAM_DETACHED)) {
+		/* At our FIN the peer drops the part by itself. */
+		if (err && !(st->state & (STREAM_DETACHED | STREAM_FIN_SENT))) {
 			st->state |= STREAM_OWES_ABORT;
 			shmux__stream_control(st);
 		}
@@ -435,7 +453,6 @@ ssize_t shmux_stream_write(struct shmux_stream *st, const void *buf, size_t len)
 					     st->id, buf, (uint32_t)len)) {
 			st->tx_credit -= SHMUX_CREDIT_MIN;
 			s->counters.bytes_sent += len;
-			s->counters.frames_sent++;
 			shmux__leave(s);
 			return (ssize_t)len;
 		}
@@ -557,11 +574,13 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	if (!span->data)
 		return -EINVAL;
 	err = shmux__enter(s);
-	if (err)
+	if (err) {
+		span->data = NULL;
 		return err;
+	}
 	shmux__drain(s);
 	shmux__waiter_init(&w, s, st, WAIT_WRITE);
-	while (!(err = send_error(st)) && (st->state & STREAM_TX_BUSY)) {
+	while (!(err = send_error(st)) && !may_begin(st)) {
 		err = shmux__wait(&w, send_deadline(st), true);
 		if (err)
 			break;
@@ -584,7 +603,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 				 shmux__cost((uint32_t)len);
 		l->ops->chunk_send(l, fin, st->id, &c, (uint32_t)len);
 		s->counters.bytes_sent += len;
-		s->counters.frames_sent++;
+		l->frames_sent++;
 		if (fin) {
 			st->state |= STREAM_FIN_SENT;
 			shmux__stream_settle(st);

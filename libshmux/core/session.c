@@ -164,8 +164,11 @@ void shmux__session_die(struct shmux_session *s, int error)
 
 void shmux__session_lost(struct shmux_session *s)
 {
+	/* No more than fits in its ring: one that only feigns death writes on. */
+	uint32_t left = s->link->peer_ring_slots / SHMUX_DRAIN_BATCH + 1;
+
 	/* What it said before its death can still be read. */
-	while (!s->error && shmux__link_ready(s->link, 0))
+	while (!s->error && left-- && shmux__link_ready(s->link, 0))
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
 	if (!s->error)
 		shmux__pump_last_words(s);
@@ -253,13 +256,14 @@ err_free:
 		if (err)
 			break;
 	}
+	if (err == -EPROTO)
+		shmux__session_die(s, err);
 	if (!err) {
 		if (flags & SHMUX_STREAM_MESSAGES)
 			st->state |= STREAM_MESSAGES;
 		st->state |= STREAM_ACCEPTED;
 		s->nr_streams++;
 		s->counters.streams_opened++;
-		s->counters.frames_sent++;
 		s->link->ops->announce(s->link, s->nr_streams);
 		shmux__session_get(s);
 		*stream = st;
@@ -440,7 +444,7 @@ void shmux__session_refuse_all(struct shmux_session *s)
 		if (!(st->state & STREAM_DETACHED)) {
 			st->state |= STREAM_RESET | STREAM_OWES_RESET;
 			st->code = SHMUX_CODE_REFUSED;
-			shmux__credit_close(st);
+			shmux__credit_stop(st);
 			shmux__stream_control(st);
 		}
 		if (st->state & STREAM_DETACHED)
@@ -514,6 +518,8 @@ int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 		if (err)
 			break;
 	}
+	if (err == -EPROTO)
+		shmux__session_die(s, err);
 	if (!err && s->ping_sent < token)
 		s->ping_sent = token;
 	while (!err && s->ping_answered < token) {
@@ -575,6 +581,7 @@ int shmux_session_counters(struct shmux_session *s,
 		return err;
 	c = s->counters;
 	c.size = size;
+	c.frames_sent = s->link->frames_sent;
 	c.streams_open = s->nr_streams;
 	c.accept_depth = s->accept_depth;
 	c.ring_depth = s->link->ops->ring_depth(s->link);

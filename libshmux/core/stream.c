@@ -82,8 +82,8 @@ static void stop_reading(struct shmux_stream *st)
 	if (st->state & STREAM_STOP_SENT)
 		return;
 	st->state |= STREAM_STOP_SENT;
-	shmux__rx_clear(st);
-	shmux__credit_close(st);
+	shmux__rx_discard(st);
+	shmux__credit_stop(st);
 	if (!(st->state & STREAM_FIN_RECEIVED))
 		owe(st, STREAM_OWES_STOP);
 	shmux__wake_stream(st, WAIT_READ);
@@ -133,8 +133,8 @@ int shmux_stream_reset(struct shmux_stream *st, uint32_t code)
 	} else {
 		st->state |= STREAM_RESET;
 		st->code = code;
-		shmux__rx_clear(st);
-		shmux__credit_close(st);
+		shmux__rx_discard(st);
+		shmux__credit_stop(st);
 		owe(st, STREAM_OWES_RESET);
 		shmux__wake_stream(st, WAIT_READ | WAIT_WRITE);
 	}

@@ -125,13 +125,21 @@ static void arm(struct shmux_session *s, uint32_t reasons_and_bells)
 	}
 }
 
+/* Is there anything that waits for ring room or a chunk? */
+static bool wants_room(const struct shmux_session *s)
+{
+	return s->nr_room || s->wants_room || s->control.first || s->owes;
+}
+
 bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 {
-	s->watch = reasons;
+	s->watch |= reasons;
 	if (s->leader || s->error)
 		return false;
-	arm(s, reasons | SHMUX_ARMED_SOCKET);
-	return shmux__link_ready(s->link, 0);
+	arm(s, s->watch | SHMUX_ARMED_SOCKET |
+	       (wants_room(s) ? SHMUX_ARMED_ROOM : 0));
+	return shmux__link_ready(s->link, 0) ||
+	       (wants_room(s) && s->link->ops->has_room(s->link));
 }
 
 /* Nobody leads any more; the poller's reasons are to be armed again. */
@@ -139,8 +147,11 @@ static void rewatch(struct shmux_session *s)
 {
 	int i;
 
-	for (i = 0; i < REWATCH_MAX && shmux__watch(s, s->watch); i++)
+	for (i = 0; i < REWATCH_MAX && shmux__watch(s, s->watch); i++) {
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
+		if (!s->error && (s->control.first || s->owes))
+			shmux__control_flush(s);
+	}
 	if (i < REWATCH_MAX || s->error)
 		return;
 	/* The peer outpaces us: let the poller go on. */
@@ -336,22 +347,42 @@ static void wake_room(struct shmux_session *s)
 	}
 }
 
+/*
+ * Take note of the room there is, and let those have it who wait: writers, the
+ * control frames that are owed, the poller. Return: whether there was any news.
+ */
+static bool use_room(struct shmux_session *s)
+{
+	int news = s->link->ops->begin_wait(s->link);
+
+	if (news < 0) {
+		shmux__session_die(s, news);
+		return true;
+	}
+	if (!news)
+		return false;
+	wake_room(s);
+	if (s->control.first || s->owes)
+		shmux__control_flush(s);
+	if (s->wants_room)
+		shmux__events_tell(s);
+	return true;
+}
+
 static int lead(struct shmux__waiter *w, uint64_t deadline)
 {
 	struct shmux_session *s = w->s;
 	uint32_t reasons = SHMUX_ARMED_FRAMES |
-			   (s->nr_room ? SHMUX_ARMED_ROOM : 0);
+			   (wants_room(s) ? SHMUX_ARMED_ROOM : 0);
 	uint64_t begun = 0, budget = spin_budget(s), now;
 	enum spin_result result = SPIN_OVER;
 	int err = 0;
 
 	s->leader = w;
-	s->leader_room = s->nr_room != 0;
+	s->leader_room = reasons & SHMUX_ARMED_ROOM;
 	shmux__publish(s);
-	if (s->leader_room && s->link->ops->begin_wait(s->link)) {
-		wake_room(s);
+	if (s->leader_room && use_room(s))
 		return 0;
-	}
 	if (budget > SHMUX_SPIN_NONE) {
 		do {
 			shmux_unlock(&s->lock);
@@ -365,8 +396,12 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 			}
 		} while (result == SPIN_OVER && budget == SHMUX_SPIN_ENDLESS &&
 			 !s->error && !w->poke);
-	} else if (s->options.spin == SHMUX_SPIN_ADAPTIVE) {
-		begun = shmux_clock_now();
+	} else {
+		if (s->options.spin == SHMUX_SPIN_ADAPTIVE)
+			begun = shmux_clock_now();
+		/* Others have a turn even if there is always news. */
+		shmux_unlock(&s->lock);
+		shmux_lock(&s->lock);
 	}
 	if (result == SPIN_OVER && !s->error && !w->poke) {
 		err = sleep_armed(w, reasons, deadline);
@@ -377,8 +412,11 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 	}
 	if (!s->error)
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
-	if (s->leader_room && !s->error && s->link->ops->begin_wait(s->link))
-		wake_room(s);
+	if (s->leader_room && !s->error)
+		use_room(s);
+	/* With frames for others coming in all the time, too. */
+	if (!err && deadline != SHMUX_NEVER && !shmux_clock_left(deadline))
+		err = -ETIMEDOUT;
 	return err;
 }
 
@@ -390,8 +428,7 @@ static int follow(struct shmux__waiter *w, uint64_t deadline)
 
 	if (!left)
 		return -ETIMEDOUT;
-	if (!s->corked)
-		shmux__publish(s);
+	shmux__publish(s);
 	w->asleep = true;
 	s->counters.sleeps++;
 	shmux_unlock(&s->lock);

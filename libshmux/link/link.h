@@ -85,9 +85,10 @@ struct shmux__link_ops {
 
 	/*
 	 * Take note of ring room and chunks that have come back; ready tells of
-	 * what comes from now on. Return: whether there was anything.
+	 * what comes from now on. Return: 1 if there was anything, 0 if not, or
+	 * -EPROTO: an index or a chunk that cannot be.
 	 */
-	bool (*begin_wait)(struct shmux__link *l);
+	int (*begin_wait)(struct shmux__link *l);
 	/* Unlocked. Has something come that one with these reasons waits for? */
 	bool (*ready)(struct shmux__link *l, uint32_t reasons);
 	/*
@@ -146,7 +147,7 @@ struct shmux__link_ops {
 	void (*close)(struct shmux__link *l);
 };
 
-/* Constant once the link is open. */
+/* Constant once the link is open, but for the counter. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send */
@@ -154,9 +155,12 @@ struct shmux__link {
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
 	uint32_t peer_first_grant;	/* credit that our streams start with */
 	uint32_t peer_message_max;	/* longest message the peer takes */
+	uint32_t peer_ring_slots;	/* most frames that can be on their way */
 	uint32_t peer_arena_size;	/* bytes that chunks we hold come from */
 	enum shmux_role role;
 	struct shmux_peer peer;
+
+	uint64_t frames_sent;		/* counted by shmux__link_send() */
 };
 
 #endif /* SHMUX_LINK_LINK_H */

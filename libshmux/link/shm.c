@@ -29,8 +29,8 @@ _Static_assert(offsetof(struct shmux_region_header, open_streams) ==
 _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 	       SHMUX_SLOT_NEXT_BODY + 4 == SHMUX_SLOT_SIZE, "a slot is a line");
 
-/* Payload up to here is cheaper in slots than by descriptor (measured). */
-#define INLINE_MAX 1024u
+/* Payload up to here is quicker in slots than by descriptor (measured). */
+#define INLINE_MAX 2048u
 
 /* Small payloads are put together in records up to here. */
 #define APPEND_MAX 4096u
@@ -197,6 +197,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;
 	s->link.peer_message_max = peer.message_max;
+	s->link.peer_ring_slots = peer.ring_slots;
 	s->link.peer_arena_size = peer.arena_size;
 	s->link.role = region->role;
 	s->link.peer = region->identity;
@@ -233,6 +234,8 @@ static int take_returns(struct shmux__shm *s)
 			 SHMUX_BLOCK_SIZE;
 	uint32_t blocks[RETURNS_BATCH], nr;
 
+	if (s->broken)
+		return -EPROTO;
 	do {
 		nr = 0;
 		while (nr < RETURNS_BATCH &&
@@ -240,7 +243,9 @@ static int take_returns(struct shmux__shm *s)
 			nr++;
 		for (uint32_t i = nr; i--;)
 			if (shmux__arena_return(&s->arena, blocks[i] - first))
-				return -EPROTO;
+				s->broken = true;
+		if (s->broken)
+			return -EPROTO;
 	} while (nr == RETURNS_BATCH);
 	return 0;
 }
@@ -398,14 +403,13 @@ static void shm_chunk_return(struct shmux__link *l, uint32_t handle)
 	s->reasons |= SHMUX_ARMED_ROOM;
 }
 
-static bool shm_begin_wait(struct shmux__link *l)
+static int shm_begin_wait(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);
 	uint32_t consumer = s->tx.consumer, returned = s->returned.next;
 
-	/* An index or a block that cannot be: the next send or get says so. */
 	if (shmux__producer_refresh(&s->tx) || take_returns(s))
-		return true;
+		return -EPROTO;
 	s->seen_consumer = s->tx.consumer;
 	return s->tx.consumer != consumer || s->returned.next != returned;
 }

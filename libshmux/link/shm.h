@@ -32,6 +32,7 @@ struct shmux__shm {
 	struct shmux__arena arena;
 	struct shmux__returns_rx returned;
 	char *arena_data;
+	bool broken;		/* the peer gave back what it had not */
 
 	/* Receiving. */
 	struct shmux__consumer rx;
@@ -160,7 +161,10 @@ static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
 
 	shmux__producer_publish(&s->tx);
 	s->last_id = 0;
-	if (shmux__consumer_due(&s->rx)) {
+	/* A quarter of the ring, or less for a writer that waits for room. */
+	if (shmux__consumer_due(&s->rx) ||
+	    (s->rx.published != s->rx.next &&
+	     (shmux_load_relaxed(&s->peer->armed) & SHMUX_ARMED_ROOM))) {
 		shmux__consumer_publish(&s->rx);
 		reasons |= SHMUX_ARMED_ROOM;
 	}
@@ -230,10 +234,15 @@ static inline int shmux__link_send(struct shmux__link *l, uint32_t type,
 				   uint32_t flags, uint32_t id,
 				   const void *body, uint32_t len)
 {
+	int err;
+
 	if (shmux__link_is_shm(l))
-		return shmux__shm_send(shmux__shm(l), type, flags, id, body,
-				       len);
-	return l->ops->send(l, type, flags, id, body, len);
+		err = shmux__shm_send(shmux__shm(l), type, flags, id, body,
+				      len);
+	else
+		err = l->ops->send(l, type, flags, id, body, len);
+	l->frames_sent += !err;
+	return err;
 }
 
 static inline int shmux__link_append(struct shmux__link *l, uint32_t id,

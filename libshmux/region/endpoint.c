@@ -325,7 +325,7 @@ static int connect_slowly(int fd, const struct sockaddr_un *addr,
 		uint64_t left = shmux_clock_left(deadline);
 
 		/* Pairs with whoever cancels; there is nothing else to order. */
-		if (shmux_load_relaxed(cancelled))
+		if ((cancelled && shmux_load_relaxed(cancelled)))
 			return -ECANCELED;
 		if (left < 1000)	/* a time-out of 0 would mean none */
 			return -ETIMEDOUT;

@@ -282,7 +282,7 @@ static inline int link_socketpair_look(const struct link_socketpair *p)
 	return (int)recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
-static inline bool link_socketpair_begin_wait(struct shmux__link *l)
+static inline int link_socketpair_begin_wait(struct shmux__link *l)
 {
 	struct link_socketpair *p = link_socketpair(l);
 	bool news = p->seen_acked != p->acked;

@@ -463,8 +463,12 @@ static void model_reserve(struct __test_metadata *_metadata, FIXTURE_DATA(shm) *
 {
 	uint32_t size = random_between(&self->random, 1, self->near->chunk_max);
 	struct shmux__chunk *c = &m->chunks[m->nr_chunks];
-	int err = self->near->ops->chunk_get(self->near, size, c);
+	int err;
 
+	/* Large ones are seldom, since they take their time. */
+	if (random_between(&self->random, 0, 7))
+		size = 1 + size % 20000 % self->near->chunk_max;
+	err = self->near->ops->chunk_get(self->near, size, c);
 	if (err) {
 		ASSERT_EQ(-EAGAIN, err);
 		return;
@@ -962,6 +966,9 @@ TEST_F(shm, chunk_given_back_from_outside_of_the_arena_is_a_breach)
 		self->far->ops->chunk_return(self->far, outside[i]);
 		EXPECT_EQ(-EPROTO, use_up(self));
 		EXPECT_EQ(at + 1, s->returned.next);
+		/* It stays so; the next word is tried on a link made whole. */
+		EXPECT_EQ(-EPROTO, use_up(self));
+		s->broken = false;
 	}
 }
 
@@ -1221,7 +1228,6 @@ TEST_F(shm, sleeper_of_any_reason_is_kicked_when_the_ring_is_full)
 
 TEST_F(shm, sleeper_for_room_is_kicked_when_slots_become_free)
 {
-	uint32_t i, bells = 0;
 	struct shmux__frame f;
 
 	fill_ring(self->near);
@@ -1229,12 +1235,9 @@ TEST_F(shm, sleeper_for_room_is_kicked_when_slots_become_free)
 	self->near->ops->begin_wait(self->near);
 	self->near->ops->arm(self->near, SHMUX_ARMED_ROOM | SHMUX_ARMED_FUTEX);
 	EXPECT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
-	for (i = 1; i <= self->slots / 4; i++) {
-		EXPECT_EQ(0, bells);
-		ASSERT_EQ(1, shmux__link_receive(self->far, &f));
-		bells = publish(self->far);
-	}
-	EXPECT_EQ(SHMUX_ARMED_FUTEX, bells);
+	EXPECT_EQ(0, publish(self->far));
+	ASSERT_EQ(1, shmux__link_receive(self->far, &f));
+	EXPECT_EQ(SHMUX_ARMED_FUTEX, publish(self->far));
 	EXPECT_TRUE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
 	EXPECT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_FRAMES));
 }
@@ -1258,9 +1261,10 @@ TEST_F(shm, sleeper_for_room_is_kicked_by_a_consumer_that_goes_to_sleep)
 	fill_ring(self->near);
 	publish(self->near);
 	self->near->ops->begin_wait(self->near);
-	self->near->ops->arm(self->near, SHMUX_ARMED_ROOM | SHMUX_ARMED_FUTEX);
+	/* Not a quarter, and nobody sleeps yet: that is not told. */
 	ASSERT_EQ(1, shmux__link_receive(self->far, &f));
 	ASSERT_EQ(0, publish(self->far));
+	self->near->ops->arm(self->near, SHMUX_ARMED_ROOM | SHMUX_ARMED_FUTEX);
 	EXPECT_EQ(SHMUX_ARMED_FUTEX,
 		  self->far->ops->arm(self->far, SHMUX_ARMED_FRAMES | SHMUX_ARMED_FUTEX));
 	EXPECT_TRUE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));

@@ -169,7 +169,7 @@ SHMUX_API int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 SHMUX_API int shmux_session_set_deadline(struct shmux_session *s,
 					 uint64_t deadline);
 
-/* Cancel the accepts, opens, pings and drains that are blocked now: -ECANCELED. */
+/* Cancel accepts, opens, pings and drains that are blocked now: -ECANCELED. */
 SHMUX_API void shmux_session_unblock(struct shmux_session *s);
 
 /**
@@ -233,7 +233,7 @@ SHMUX_API int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 
 /* What a stream is ready for. */
 #define SHMUX_EVENT_READ	0x1u	/* bytes, a message, the end, or an error */
-#define SHMUX_EVENT_WRITE	0x2u	/* after a write's -EAGAIN: try again; or an error */
+#define SHMUX_EVENT_WRITE	0x2u	/* room after a write's -EAGAIN, or an error */
 #define SHMUX_EVENT_ACCEPT	0x4u	/* @stream NULL: streams wait to be accepted */
 #define SHMUX_EVENT_DEAD	0x8u	/* @stream NULL: the session is over */
 

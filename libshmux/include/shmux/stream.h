@@ -13,7 +13,7 @@
  * What a write has taken is in shared memory when the call returns: nothing is
  * sent later behind the caller's back, except what SHMUX_MORE or a cork holds. A
  * half-close, stop-sending or reset that finds the ring full is said by a later
- * call of this process, in any case before the session ends in order.
+ * call on the session.
  *
  * Errors of reading and writing, besides those of common.h:
  *
@@ -46,7 +46,7 @@ struct shmux_session;
 #define SHMUX_NOWAIT	0x1u	/* -EAGAIN instead of waiting */
 #define SHMUX_MORE	0x2u	/* more follows: publish with the next write or wait */
 #define SHMUX_FIN	0x4u	/* writing: half-close after this */
-#define SHMUX_WAITALL	0x8u	/* reading bytes: fill all, but for the end or an error */
+#define SHMUX_WAITALL	0x8u	/* reading bytes: return early only at the end */
 
 /* Directions, for shutdown, deadlines and unblock; may be or-ed. */
 #define SHMUX_READ	0x1u
