@@ -37,7 +37,7 @@
 #define SHMUX_SPIN_FIRST UINT64_C(20000)
 
 /* Frames that one call takes note of before it goes about its own business. */
-#define SHMUX_DRAIN_BATCH 64
+#define SHMUX_DRAIN_BATCH 32
 
 /* struct shmux_stream::state */
 #define STREAM_MESSAGES		0x0001u

@@ -36,7 +36,7 @@ static uint64_t spare(const struct shmux_session_options *o)
 static void fill_defaults(struct shmux_session_options *o)
 {
 	if (!o->ring_slots)
-		o->ring_slots = 2048;
+		o->ring_slots = 4096;
 	if (!o->arena_size)
 		o->arena_size = 4u << 20;
 	if (!o->window)

@@ -147,7 +147,7 @@ struct shmux__link_ops {
 	void (*close)(struct shmux__link *l);
 };
 
-/* Constant once the link is open, but for the counter. */
+/* Constant once the link is open, but for the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send */
@@ -160,6 +160,7 @@ struct shmux__link {
 	enum shmux_role role;
 	struct shmux_peer peer;
 
+	bool behind;			/* the peer: chunks come back slowly */
 	uint64_t frames_sent;		/* counted by shmux__link_send() */
 };
 

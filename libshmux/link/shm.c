@@ -278,8 +278,11 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 	err = shmux__shm_room(s, 1, s->tx.kept);
 	if (err)
 		return err;
-	if (returns_due(s) && take_returns(s))
-		return -EPROTO;
+	if (returns_due(s)) {
+		if (take_returns(s))
+			return -EPROTO;
+		l->behind = s->arena.nr_lent >= HOT_CHUNKS / 2;
+	}
 	block = shmux__arena_get_hot(&s->arena, order);
 	if (block < 0)
 		block = shmux__arena_get(&s->arena, order);

@@ -196,6 +196,11 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 
 	if (word & SHMUX_WORD_TAG)
 		return 0;
+	/* Amid a batch, too, or the producer would wait for its end. */
+	if (__builtin_expect(shmux__consumer_due(&s->rx), 0)) {
+		shmux__consumer_publish(&s->rx);
+		s->reasons |= SHMUX_ARMED_ROOM;
+	}
 	slot = shmux__consumer_slot(&s->rx, s->rx.next);
 	len = word >> SHMUX_WORD_LEN_SHIFT;
 	nr = shmux__ring_slots(len);

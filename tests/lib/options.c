@@ -188,8 +188,8 @@ TEST_F(options, longest_message_can_be_sent_with_whatever_is_allowed)
 		{ SIZE, .budget = 2 * MIB },
 		{ SIZE, .budget = 2 * MIB, .streams_max = 8192 },
 		{ SIZE, .budget = 2 * MIB, .streams_max = 1 },
-		{ SIZE, .window = 65536, .message_max = 65536, .budget = 65536, .streams_max = 1 },
-		{ SIZE, .window = 65536, .message_max = 65536, .budget = 65536, .streams_max = 256 },
+		{ SIZE, .window = 65536, .budget = 65536, .streams_max = 1 },
+		{ SIZE, .window = 65536, .budget = 65536, .streams_max = 256 },
 	};
 	struct shmux_stream *st;
 	struct pair pair;

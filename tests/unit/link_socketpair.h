@@ -37,6 +37,7 @@ struct link_socketpair {
 	struct shmux__link link;
 	int fd;
 	int wake_fd;		/* wakes our own sleeper */
+	bool waits_for_room;	/* armed for that */
 
 	/* Sending. Costs run freely. */
 	uint32_t sent, acked, seen_acked;
@@ -187,6 +188,23 @@ static inline void link_socketpair_ring(struct shmux__link *l, uint32_t bells)
 	(void)bells;
 }
 
+static inline void link_socketpair_wake(struct link_socketpair *p)
+{
+	uint64_t one = 1;
+
+	if (write(p->wake_fd, &one, sizeof(one)) < 0)
+		perror("# wake");
+}
+
+/* Take back what woke us. */
+static inline void link_socketpair_unwake(struct link_socketpair *p)
+{
+	uint64_t count;
+
+	if (read(p->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		perror("# unwake");
+}
+
 /* --- receiving ------------------------------------------------------------ */
 
 /* Is a whole frame, or an acknowledgement, in our buffer? */
@@ -261,6 +279,9 @@ static inline int link_socketpair_receive(struct shmux__link *l, struct shmux__f
 		if (more > p->sent - p->acked)
 			return -EPROTO;
 		p->acked += more;
+		/* The sleeper that waits for it will not find it in the socket. */
+		if (p->waits_for_room)
+			link_socketpair_wake(p);
 		p->in_pos += (uint32_t)sizeof(h) + h.len;
 	}
 }
@@ -302,14 +323,17 @@ static inline bool link_socketpair_ready(struct shmux__link *l, uint32_t reasons
 
 static inline uint32_t link_socketpair_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 {
-	(void)reasons_and_bells;
-	link_socketpair_flush(link_socketpair(l), 1);
+	struct link_socketpair *p = link_socketpair(l);
+
+	link_socketpair_unwake(p);
+	p->waits_for_room = reasons_and_bells & SHMUX_ARMED_ROOM;
+	link_socketpair_flush(p, 1);
 	return 0;
 }
 
 static inline void link_socketpair_disarm(struct shmux__link *l)
 {
-	(void)l;
+	link_socketpair(l)->waits_for_room = false;
 }
 
 static inline bool link_socketpair_rung(struct shmux__link *l)
@@ -326,22 +350,18 @@ static inline void link_socketpair_sleep(struct shmux__link *l, const uint32_t *
 		{ .fd = p->wake_fd, .events = POLLIN },
 	};
 	struct timespec ts = shmux_clock_timespec(timeout);
-	uint64_t count;
 
 	if (poke && __atomic_load_n(poke, __ATOMIC_ACQUIRE))
 		return;
 	ppoll(polls, 2, &ts, NULL);
-	if (polls[1].revents && read(p->wake_fd, &count, sizeof(count)) < 0)
-		return;
+	if (polls[1].revents)
+		link_socketpair_unwake(p);
 }
 
 static inline void link_socketpair_poke(struct shmux__link *l, const uint32_t *poke)
 {
-	uint64_t one = 1;
-
 	(void)poke;
-	if (write(link_socketpair(l)->wake_fd, &one, sizeof(one)) < 0)
-		perror("# poke");
+	link_socketpair_wake(link_socketpair(l));
 }
 
 static inline void link_socketpair_poll(struct shmux__link *l, uint32_t reasons,
@@ -370,7 +390,14 @@ static inline int link_socketpair_check_alive(struct shmux__link *l)
 static inline int link_socketpair_descriptors(struct shmux__link *l, int fds[2])
 {
 	fds[0] = link_socketpair(l)->fd;
-	return 1;
+	fds[1] = link_socketpair(l)->wake_fd;
+	return 2;
+}
+
+static inline int link_socketpair_clear(struct shmux__link *l)
+{
+	link_socketpair_unwake(link_socketpair(l));
+	return link_socketpair_check_alive(l);
 }
 
 static inline bool link_socketpair_has_room(struct shmux__link *l)
@@ -458,7 +485,7 @@ static const struct shmux__link_ops link_socketpair_ops = {
 	.same_cpu = link_socketpair_same_cpu,
 	.check_alive = link_socketpair_check_alive,
 	.descriptors = link_socketpair_descriptors,
-	.clear = link_socketpair_check_alive,
+	.clear = link_socketpair_clear,
 	.has_room = link_socketpair_has_room,
 	.ring_depth = link_socketpair_ring_depth,
 	.arena = link_socketpair_arena,

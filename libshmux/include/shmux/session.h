@@ -42,7 +42,7 @@ enum shmux_session_state {
 /**
  * struct shmux_session_options - sizes and limits; 0 means the default
  * @size: sizeof(struct shmux_session_options), set by the caller
- * @ring_slots: slots of 64 bytes in our ring: a power of two, 64 to 2^20 (2048)
+ * @ring_slots: slots of 64 bytes in our ring: a power of two, 64 to 2^20 (4096)
  * @arena_size: bytes of our arena for large payloads: a multiple of 4096,
  *	65536 to 2^30 (4 MiB). Memory is used as data flows, not at once.
  * @window: most bytes that may be under way to us on one stream, 4096 to 2^30
