@@ -244,7 +244,9 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			done += (size_t)n;
 			if (!src->left)
 				break;
-			if (!s->corked && (size_t)n >= s->link->inline_max)
+			/* Not to wake a sleeper for a part. */
+			if (!s->corked && (size_t)n >= s->link->inline_max &&
+			    !shmux__link_peer_asleep(s->link))
 				shmux__publish(s);
 			continue;
 		}

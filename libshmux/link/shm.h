@@ -265,6 +265,17 @@ static inline uint32_t shmux__link_publish(struct shmux__link *l)
 	return l->ops->publish(l);
 }
 
+/* Does the peer sleep, and would the next publication wake it? A hint. */
+static inline bool shmux__link_peer_asleep(struct shmux__link *l)
+{
+	uint32_t armed;
+
+	if (!shmux__link_is_shm(l))
+		return false;
+	armed = shmux_load_relaxed(&shmux__shm(l)->peer->armed);
+	return (armed & SHMUX_ARMED_ODD) && armed != shmux__shm(l)->kicked;
+}
+
 static inline bool shmux__link_ready(struct shmux__link *l, uint32_t reasons)
 {
 	if (shmux__link_is_shm(l))
