@@ -47,7 +47,7 @@ sanitize   := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all 
 	-fno-omit-frame-pointer)
 public_inc := -Ilibshmux/include -Iuapi
 
-lib_flags     := $(base_flags) -D_GNU_SOURCE= -fPIC -fvisibility=hidden \
+lib_flags     := $(base_flags) -D_GNU_SOURCE= -fPIC -fno-semantic-interposition -fvisibility=hidden \
 	$(public_inc) -Ilibshmux
 tool_flags    := $(base_flags) -D_GNU_SOURCE= $(public_inc) -Itools
 example_flags := $(base_flags) -Ilibshmux/include

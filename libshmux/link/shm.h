@@ -149,6 +149,9 @@ static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
 	if (__builtin_expect(!(armed & SHMUX_ARMED_ODD), 1) ||
 	    armed == s->kicked || !(armed & reasons))
 		return 0;
+	/* Less than a quarter, too, for a writer that sleeps for room. */
+	if (armed & SHMUX_ARMED_ROOM)
+		shmux__consumer_publish(&s->rx);
 	s->kicked = armed;
 	/* Pairs with the acquire of the sleeper that reads it before it arms. */
 	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
@@ -161,10 +164,7 @@ static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
 
 	shmux__producer_publish(&s->tx);
 	s->last_id = 0;
-	/* A quarter of the ring, or less for a writer that waits for room. */
-	if (shmux__consumer_due(&s->rx) ||
-	    (s->rx.published != s->rx.next &&
-	     (shmux_load_relaxed(&s->peer->armed) & SHMUX_ARMED_ROOM))) {
+	if (shmux__consumer_due(&s->rx)) {
 		shmux__consumer_publish(&s->rx);
 		reasons |= SHMUX_ARMED_ROOM;
 	}

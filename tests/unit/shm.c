@@ -1229,6 +1229,7 @@ TEST_F(shm, sleeper_of_any_reason_is_kicked_when_the_ring_is_full)
 
 TEST_F(shm, sleeper_for_room_is_kicked_when_slots_become_free)
 {
+	uint32_t i, bells = 0;
 	struct shmux__frame f;
 
 	fill_ring(self->near);
@@ -1236,9 +1237,12 @@ TEST_F(shm, sleeper_for_room_is_kicked_when_slots_become_free)
 	self->near->ops->begin_wait(self->near);
 	self->near->ops->arm(self->near, SHMUX_ARMED_ROOM | SHMUX_ARMED_FUTEX);
 	EXPECT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
-	EXPECT_EQ(0, publish(self->far));
-	ASSERT_EQ(1, shmux__link_receive(self->far, &f));
-	EXPECT_EQ(SHMUX_ARMED_FUTEX, publish(self->far));
+	for (i = 1; i <= self->slots / 4; i++) {
+		EXPECT_EQ(0, bells);
+		ASSERT_EQ(1, shmux__link_receive(self->far, &f));
+		bells = publish(self->far);
+	}
+	EXPECT_EQ(SHMUX_ARMED_FUTEX, bells);
 	EXPECT_TRUE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
 	EXPECT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_FRAMES));
 }
