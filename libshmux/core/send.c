@@ -145,7 +145,8 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 		if (s->error)
 			return s->error;
 		st->state |= STREAM_WANTS_WRITE;
-		if (room)
+		/* For the pump, if there is one, to tell when there is some. */
+		if (room && s->events_on)
 			s->wants_room = true;
 		return -EAGAIN;
 	}
