@@ -603,7 +603,7 @@ TEST_F(seam, stream_that_nobody_reads_takes_no_more_than_its_window)
 	}
 	EXPECT_LT(0, done);
 	EXPECT_GE(WINDOW, done);
-	EXPECT_EQ(done, session_counters(self->far).rx_queued);
+	EXPECT_EQ((uint64_t)done, session_counters(self->far).rx_queued);
 
 	/* It holds nobody up. */
 	ASSERT_EQ(5, shmux_stream_write(other.near, "hello", 5));
