@@ -150,7 +150,7 @@ struct shmux__link_ops {
 /* Constant once the link is open, but for the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
-	uint32_t inline_max;		/* longest payload for send */
+	uint32_t inline_max;		/* longest payload for send; at most 4096 */
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
 	uint32_t peer_first_grant;	/* credit that our streams start with */

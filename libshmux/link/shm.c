@@ -35,6 +35,9 @@ _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 /* Small payloads are put together in records up to here. */
 #define APPEND_MAX 4096u
 
+/* So many ends can be said though payload has filled the ring. */
+#define KEPT_FOR_CONTROL 64u
+
 #define RETURNS_BATCH 64u
 #define HOT_CHUNKS 8u
 #define HOT_BLOCKS (128u * 1024 / SHMUX_BLOCK_SIZE)
@@ -191,6 +194,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.ops = &shmux__shm_ops;
 	s->link.inline_max = at_most(INLINE_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
+	s->kept_for_control = at_most(KEPT_FOR_CONTROL, own.ring_slots / 8);
 	s->link.append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
 	s->link.chunk_max = own.arena_size / 4;
@@ -275,7 +279,7 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 	int32_t block;
 	int err;
 
-	err = shmux__shm_room(s, 1, s->tx.kept);
+	err = shmux__shm_room(s, 1, s->tx.kept + s->kept_for_control);
 	if (err)
 		return err;
 	if (returns_due(s)) {
@@ -552,7 +556,10 @@ static bool shm_has_room(struct shmux__link *l)
 
 	if (shmux__producer_refresh(&s->tx))
 		return true;	/* the next write finds out */
-	return shmux__producer_fits(&s->tx, (s->tx.mask + 1) / 8, s->tx.kept) &&
+	/* What the last one needed that met a full ring, and then some. */
+	return shmux__producer_fits(&s->tx, s->wanted, 0) &&
+	       shmux__producer_fits(&s->tx, (s->tx.mask + 1) / 8,
+				    s->tx.kept + s->kept_for_control) &&
 	       (s->arena.nr_used < s->arena.nr_blocks ||
 		shmux__returns_ready(&s->returned));
 }

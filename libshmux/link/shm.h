@@ -32,6 +32,8 @@ struct shmux__shm {
 	struct shmux__arena arena;
 	struct shmux__returns_rx returned;
 	char *arena_data;
+	uint32_t kept_for_control;	/* slots; constant */
+	uint32_t wanted;		/* slots that were not there last time */
 	bool broken;		/* the peer gave back what it had not */
 
 	/* Receiving. */
@@ -90,6 +92,7 @@ static inline int shmux__shm_room(struct shmux__shm *s, uint32_t nr,
 		return 0;
 	/* The peer may be asleep with only some frames as a reason. */
 	s->reasons |= SHMUX_ARMED_REASONS;
+	s->wanted = nr + kept;
 	return -EAGAIN;
 }
 
@@ -104,8 +107,13 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 				  uint32_t flags, uint32_t id, const void *body,
 				  uint32_t len)
 {
-	int err = shmux__shm_room(s, shmux__ring_slots(len), s->tx.kept);
+	uint32_t kept = s->tx.kept;
+	int err;
 
+	/* The last slots are for what must be said: ends, resets, credit. */
+	if (type == SHMUX_FRAME_DATA || type == SHMUX_FRAME_OPEN)
+		kept += s->kept_for_control;
+	err = shmux__shm_room(s, shmux__ring_slots(len), kept);
 	if (err)
 		return err;
 	s->last = s->tx.next;
@@ -125,7 +133,7 @@ static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
 		return -EAGAIN;
 	from = s->tx.next;
 	to = s->last + shmux__ring_slots(now);
-	if (shmux__shm_room(s, to - from, s->tx.kept))
+	if (shmux__shm_room(s, to - from, s->tx.kept + s->kept_for_control))
 		return -EAGAIN;
 	shmux__producer_copy(&s->tx, s->last, had, body, len);
 	shmux__producer_mark(&s->tx, from, to);

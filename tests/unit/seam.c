@@ -102,7 +102,9 @@ FIXTURE_TEARDOWN(seam)
 	}
 	shmux_session_close(self->near, 0);
 	shmux_session_close(self->far, 0);
+	self->near = self->far = NULL;
 	EXPECT_EQ(self->nr_fds, process_nr_fds());
+	EXPECT_FALSE(process_leaks());
 }
 
 /* A stream and both its handles. */

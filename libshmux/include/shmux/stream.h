@@ -199,7 +199,8 @@ struct shmux_span {
  *
  * Blocks until there is credit and memory for @n bytes.
  *
- * Return: 0 or a negative errno, among them -EMSGSIZE if @n is too large.
+ * Return: 0 or a negative errno, among them -EMSGSIZE if @n is too large and
+ * -EOPNOTSUPP if the session has no memory to share.
  */
 SHMUX_API int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 				   struct shmux_span *span, unsigned int flags);
