@@ -441,6 +441,40 @@ TEST_F(session, end_of_a_stream_is_told_though_the_ring_was_full_when_the_peer_l
 	EXPECT_EQ(0, pair_close(&pair));
 }
 
+/* Bytes until the end of the stream, or the error. */
+static int64_t side_count_to_the_end(struct side *side)
+{
+	int64_t nr = 0;
+	ssize_t n;
+	char byte;
+
+	shmux_stream_set_deadline(side->stream, SHMUX_READ,
+				  shmux_now() + UINT64_C(10000000000));
+	while ((n = shmux_stream_read(side->stream, &byte, 1)) == 1)
+		nr++;
+	return n ? n : nr;
+}
+
+TEST_F(session, half_close_into_a_full_ring_is_told_without_a_further_call)
+{
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.ring_slots = 64, .first_grant = 1 << 20);
+	struct shmux_stream *st;
+	int64_t written = 0;
+	struct pair pair;
+
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, options, options));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &st));
+	while (shmux_stream_try_write(st, "x", 1) == 1)
+		written++;
+	ASSERT_LT(0, written);
+	ASSERT_EQ(0, shmux_stream_shutdown(st, SHMUX_WRITE));
+
+	EXPECT_EQ(written, far_run(&pair.far, side_count_to_the_end));
+	shmux_stream_close(st);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 TEST_F(session, stream_that_was_open_when_the_peer_closed_is_reset_after_its_bytes)
 {
 	struct shmux_stream *st;
