@@ -109,6 +109,11 @@ static void say_blocked(struct shmux_stream *st, size_t want)
 
 	if (st->state & STREAM_BLOCKED_SENT)
 		return;
+	if (!(st->s->link->features & SHMUX_FEATURE_BLOCKED)) {
+		/* It would not understand; it grants at half of the limit. */
+		st->state |= STREAM_BLOCKED_SENT;
+		return;
+	}
 	if (!shmux__link_send(st->s->link, SHMUX_FRAME_BLOCKED, 0, st->id,
 			      &body, sizeof(body)))
 		st->state |= STREAM_BLOCKED_SENT;

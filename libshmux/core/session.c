@@ -206,6 +206,9 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 
 	if (flags & ~SHMUX_STREAM_MESSAGES)
 		return -EINVAL;
+	if ((flags & SHMUX_STREAM_MESSAGES) &&
+	    !(s->link->features & SHMUX_FEATURE_MESSAGES))
+		return -EOPNOTSUPP;
 	err = shmux__enter(s);
 	if (err)
 		return err;

@@ -154,6 +154,7 @@ struct shmux__link {
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
 	uint32_t peer_first_grant;	/* credit that our streams start with */
+	uint32_t features;		/* SHMUX_FEATURE_* that both sides state */
 	uint32_t peer_message_max;	/* longest message the peer takes */
 	uint32_t peer_ring_slots;	/* most frames that can be on their way */
 	uint32_t peer_arena_size;	/* bytes that chunks we hold come from */

@@ -104,13 +104,16 @@ static int check_header(const struct shmux_region_header *h,
 			const struct shmux_region_header *own,
 			uint32_t region_size)
 {
-	uint32_t returns_end, ring_end;
+	uint32_t returns_end, ring_end, i;
 
 	if (h->magic != SHMUX_MAGIC)
 		return -EPROTO;
 	if (h->version != SHMUX_VERSION ||
 	    (h->features & SHMUX_FEATURES_REQUIRED) != SHMUX_FEATURES_REQUIRED)
 		return -EPROTONOSUPPORT;
+	for (i = 0; i < sizeof(h->reserved0) / sizeof(h->reserved0[0]); i++)
+		if (h->reserved0[i])
+			return -EPROTO;
 	if (h->size != region_size ||
 	    !power_of_two(h->ring_slots) || !power_of_two(h->returns_slots) ||
 	    h->ring_slots < SHMUX_RING_SLOTS_MIN ||
@@ -200,6 +203,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;
+	s->link.features = peer.features & SHMUX_FEATURES;
 	s->link.peer_message_max = peer.message_max;
 	s->link.peer_ring_slots = peer.ring_slots;
 	s->link.peer_arena_size = peer.arena_size;

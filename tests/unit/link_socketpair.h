@@ -516,6 +516,7 @@ link_socketpair_open(int fd, enum shmux_role role, const struct shmux_session_op
 	p->link.inline_max = LINK_SOCKETPAIR_INLINE_MAX;
 	p->link.chunk_max = 0;
 	p->link.peer_first_grant = options->first_grant;
+	p->link.features = SHMUX_FEATURES;
 	p->link.peer_message_max = options->message_max;
 	p->link.peer_arena_size = 0;
 	p->link.role = role;

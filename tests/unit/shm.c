@@ -90,6 +90,8 @@ struct wrong {
 
 static const struct wrong wrongs[] = {
 	WRONG(magic, 0, -EPROTO),
+	WRONG(reserved0[0], 1, -EPROTO),
+	WRONG(reserved0[3], 1, -EPROTO),
 	WRONG(magic, SHMUX_MAGIC + 1, -EPROTO),
 	WRONG(magic, 0x73686d78, -EPROTO),
 	WRONG(version, 0, -EPROTONOSUPPORT),

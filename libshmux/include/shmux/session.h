@@ -144,7 +144,8 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * peer refuses it, it is reset with SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or
  * _GOING_AWAY.
  *
- * Return: 0; -ESHUTDOWN: after a go-away of either side; -ENOSPC: @streams_max
+ * Return: 0; -EOPNOTSUPP: the peer does not know streams of that kind;
+ * -ESHUTDOWN: after a go-away of either side; -ENOSPC: @streams_max
  * are open, or the budget has not even a first grant.
  */
 SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
