@@ -214,7 +214,13 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 			return (ssize_t)size;
 		}
 	}
-	n = size > SSIZE_MAX ? -EINVAL : recv_locked(st, &iov, 1, size, 0);
+	if (size - 1 < SSIZE_MAX && !(st->state & STREAM_MESSAGES)) {
+		shmux__rx_begin(st);
+		n = recv_bytes(st, buf, size, 0);
+	} else {
+		n = size > SSIZE_MAX ? -EINVAL :
+				       recv_locked(st, &iov, 1, size, 0);
+	}
 	shmux__leave(s);
 	return n;
 }

@@ -17,13 +17,30 @@
 #include "base/barrier.h"
 #include "base/copy.h"
 
+/* Further slots that @n bytes take, at least 1. */
+static inline uint32_t shmux__ring_further(uint32_t n)
+{
+	if (n <= SHMUX_SLOT_NEXT_BODY)
+		return 1;
+	return (n + SHMUX_SLOT_NEXT_BODY - 1) / SHMUX_SLOT_NEXT_BODY;
+}
+
 /* Slots that a record with @len bytes of body takes. */
 static inline uint32_t shmux__ring_slots(uint32_t len)
 {
 	if (len <= SHMUX_SLOT_FIRST_BODY)
 		return 1;
-	return 1 + (len - SHMUX_SLOT_FIRST_BODY + SHMUX_SLOT_NEXT_BODY - 1) /
-			   SHMUX_SLOT_NEXT_BODY;
+	return 1 + shmux__ring_further(len - SHMUX_SLOT_FIRST_BODY);
+}
+
+/* Bytes of the last slot of a record of @len that are in use. */
+static inline uint32_t shmux__ring_tail(uint32_t len)
+{
+	uint32_t n = len - SHMUX_SLOT_FIRST_BODY;
+
+	if (len <= SHMUX_SLOT_FIRST_BODY)
+		return 8 + len;
+	return 4 + n - (shmux__ring_further(n) - 1) * SHMUX_SLOT_NEXT_BODY;
 }
 
 static inline uint32_t shmux__ring_word(uint32_t type, uint32_t flags,
@@ -95,44 +112,29 @@ static inline bool shmux__producer_fits(const struct shmux__producer *p,
 	return shmux__producer_used(p) + nr + kept <= p->mask + 1;
 }
 
-/* Copy body bytes [@pos, @pos + @n) of the record at @index into its slots. */
-static inline void shmux__producer_copy(struct shmux__producer *p,
-					uint32_t index, uint32_t pos,
-					const void *src, uint32_t n)
+/*
+ * Fill the further slots of a record from @index on with @n bytes. Each line is
+ * written once and in one go: a consumer that looks at it meanwhile takes it
+ * away only once.
+ */
+static inline void shmux__producer_rest(struct shmux__producer *p,
+					uint32_t index, const char *src,
+					uint32_t n)
 {
-	const char *s = src;
-	uint32_t at, room;
+	char *slot;
 
-	if (pos < SHMUX_SLOT_FIRST_BODY) {
-		room = SHMUX_SLOT_FIRST_BODY - pos;
-		at = 8 + pos;
-	} else {
-		pos -= SHMUX_SLOT_FIRST_BODY;
-		index += 1 + pos / SHMUX_SLOT_NEXT_BODY;
-		pos %= SHMUX_SLOT_NEXT_BODY;
-		room = SHMUX_SLOT_NEXT_BODY - pos;
-		at = 4 + pos;
-	}
-	while (n > room) {
-		shmux_copy_small((char *)shmux__producer_slot(p, index) + at, s,
-				 room);
-		s += room;
-		n -= room;
-		index++;
-		at = 4;
-		room = SHMUX_SLOT_NEXT_BODY;
-	}
-	shmux_copy_small((char *)shmux__producer_slot(p, index) + at, s, n);
-}
-
-/* Write the words of the further slots [@from, @to) of a record. */
-static inline void shmux__producer_mark(struct shmux__producer *p,
-					uint32_t from, uint32_t to)
-{
-	for (; from != to; from++)
-		shmux_store_relaxed(shmux__producer_slot(p, from),
+	for (;; index++) {
+		slot = (char *)shmux__producer_slot(p, index);
+		shmux_store_relaxed((uint32_t *)(void *)slot,
 				    shmux__ring_word(SHMUX_FRAME_CONT, 0, 0,
-						     SHMUX_TAG(from, p->order)));
+						     SHMUX_TAG(index, p->order)));
+		if (n <= SHMUX_SLOT_NEXT_BODY)
+			break;
+		shmux_copy_small(slot + 4, src, SHMUX_SLOT_NEXT_BODY);
+		src += SHMUX_SLOT_NEXT_BODY;
+		n -= SHMUX_SLOT_NEXT_BODY;
+	}
+	shmux_copy_small(slot + 4, src, n);
 }
 
 /* Set the first word of the record at @index, not yet published. */
@@ -147,6 +149,30 @@ static inline void shmux__producer_set_word(struct shmux__producer *p,
 		p->held = word;
 	else
 		shmux_store_relaxed(shmux__producer_slot(p, index), word);
+}
+
+/*
+ * Let the last record grow by @n bytes; its last slot is in use up to @tail, and
+ * the further slots that it takes are free. Its word is set by the caller, once
+ * it is known. Return: the new tail.
+ */
+static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
+					    uint32_t tail, const void *src,
+					    uint32_t n)
+{
+	char *at = (char *)shmux__producer_slot(p, p->next - 1) + tail;
+	uint32_t room = SHMUX_SLOT_SIZE - tail, nr;
+
+	if (n <= room) {
+		shmux_copy_small(at, src, n);
+		return tail + n;
+	}
+	shmux_copy_small(at, src, room);
+	n -= room;
+	nr = shmux__ring_further(n);
+	shmux__producer_rest(p, p->next, (const char *)src + room, n);
+	p->next += nr;
+	return 4 + n - (nr - 1) * SHMUX_SLOT_NEXT_BODY;
 }
 
 /*
@@ -165,9 +191,8 @@ static inline void shmux__producer_add(struct shmux__producer *p,
 
 	if (nr > 1) {
 		first = SHMUX_SLOT_FIRST_BODY;
-		shmux__producer_copy(p, index, first, (const char *)body + first,
+		shmux__producer_rest(p, index + 1, (const char *)body + first,
 				     len - first);
-		shmux__producer_mark(p, index + 1, index + nr);
 	}
 	slot = (char *)shmux__producer_slot(p, index);
 	shmux_copy_small(slot + 8, body, first);

@@ -30,7 +30,7 @@ _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 	       SHMUX_SLOT_NEXT_BODY + 4 == SHMUX_SLOT_SIZE, "a slot is a line");
 
 /* Payload up to here is quicker in slots than by descriptor (measured). */
-#define INLINE_MAX 2048u
+#define INLINE_MAX 4096u
 
 /* Small payloads are put together in records up to here. */
 #define APPEND_MAX 4096u
@@ -320,7 +320,7 @@ static void shm_chunk_send(struct shmux__link *l, uint32_t flags, uint32_t id,
 	shmux__arena_shrink(&s->arena, c->handle, order_of(len));
 	shmux__arena_lend(&s->arena, c->handle);
 	s->tx.kept--;
-	s->last_id = 0;
+	shmux__shm_finish(s);
 	s->reasons |= SHMUX_ARMED_FRAMES;
 	shmux__producer_add(&s->tx, SHMUX_FRAME_DESCRIPTOR, flags, id, &body,
 			    sizeof(body));
@@ -442,7 +442,7 @@ static void shm_poll(struct shmux__link *l, uint32_t reasons,
 	 * Where records take two slots or more, ask for the second line as well:
 	 * both then travel at once (64 bytes there and back: 305 ns, not 350).
 	 */
-	if (s->rx_nr > 1)
+	if (s->rx_nr - 2 < 7)
 		next = shmux__consumer_slot(&s->rx, s->rx.next + 1);
 	if (reasons & SHMUX_ARMED_ROOM) {
 		while (nr-- && !shm_ready(l, reasons) &&
@@ -465,8 +465,8 @@ static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 	uint32_t reasons = s->reasons;
 	int cpu = sched_getcpu();
 
+	shmux__shm_finish(s);
 	shmux__producer_publish(&s->tx);
-	s->last_id = 0;
 	if (s->rx.published != s->rx.next) {
 		shmux__consumer_publish(&s->rx);
 		reasons |= SHMUX_ARMED_ROOM;

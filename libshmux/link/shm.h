@@ -26,7 +26,8 @@ struct shmux__shm {
 	struct shmux__producer tx;
 	uint32_t last;		/* index of the last record, if it may grow */
 	uint32_t last_id;	/* its stream; 0: it may not */
-	uint32_t last_len;
+	uint32_t last_len;	/* not yet in its word, if it has grown */
+	uint32_t last_tail;	/* bytes of its last slot in use; 0: as it came */
 	uint32_t reasons;	/* what of the unpublished the peer may wait for */
 	uint32_t kicked;	/* armed word of the peer that was rung for */
 	struct shmux__arena arena;
@@ -103,6 +104,15 @@ static inline uint32_t shmux__shm_reasons(uint32_t type)
 	return SHMUX_ARMED_FRAMES;
 }
 
+/* The last record grows no more. Before another is added, or any published. */
+static inline void shmux__shm_finish(struct shmux__shm *s)
+{
+	if (s->last_id && s->last_tail)
+		shmux__producer_set_word(&s->tx, s->last, SHMUX_FRAME_DATA, 0,
+					 s->last_len);
+	s->last_id = 0;
+}
+
 static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 				  uint32_t flags, uint32_t id, const void *body,
 				  uint32_t len)
@@ -116,8 +126,10 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 	err = shmux__shm_room(s, shmux__ring_slots(len), kept);
 	if (err)
 		return err;
+	shmux__shm_finish(s);
 	s->last = s->tx.next;
 	s->last_len = len;
+	s->last_tail = 0;
 	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
 	s->reasons |= shmux__shm_reasons(type);
 	shmux__producer_add(&s->tx, type, flags, id, body, len);
@@ -127,19 +139,18 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
 				    const void *body, uint32_t len)
 {
-	uint32_t had = s->last_len, now = had + len, from, to;
+	uint32_t had = s->last_len, tail = s->last_tail;
 
-	if (s->last_id != id || now > s->link.append_max)
+	if (s->last_id != id || had + len > s->link.append_max)
 		return -EAGAIN;
-	from = s->tx.next;
-	to = s->last + shmux__ring_slots(now);
-	if (shmux__shm_room(s, to - from, s->tx.kept + s->kept_for_control))
+	if (!tail)
+		tail = shmux__ring_tail(had);
+	if (len > SHMUX_SLOT_SIZE - tail &&
+	    shmux__shm_room(s, shmux__ring_further(len - (SHMUX_SLOT_SIZE - tail)),
+			    s->tx.kept + s->kept_for_control))
 		return -EAGAIN;
-	shmux__producer_copy(&s->tx, s->last, had, body, len);
-	shmux__producer_mark(&s->tx, from, to);
-	shmux__producer_set_word(&s->tx, s->last, SHMUX_FRAME_DATA, 0, now);
-	s->tx.next = to;
-	s->last_len = now;
+	s->last_tail = shmux__producer_grow(&s->tx, tail, body, len);
+	s->last_len = had + len;
 	return (int)had;
 }
 
@@ -170,8 +181,8 @@ static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
 {
 	uint32_t reasons = s->reasons;
 
+	shmux__shm_finish(s);
 	shmux__producer_publish(&s->tx);
-	s->last_id = 0;
 	if (shmux__consumer_due(&s->rx)) {
 		shmux__consumer_publish(&s->rx);
 		reasons |= SHMUX_ARMED_ROOM;
