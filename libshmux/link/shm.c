@@ -39,8 +39,8 @@ _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 #define KEPT_FOR_CONTROL 64u
 
 #define RETURNS_BATCH 64u
-#define HOT_CHUNKS 8u
-#define HOT_BLOCKS (128u * 1024 / SHMUX_BLOCK_SIZE)
+#define HOT_CHUNKS 16u
+#define HOT_BLOCKS (256u * 1024 / SHMUX_BLOCK_SIZE)
 
 static uint32_t part(uint32_t size)
 {
