@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A type that compilers keep in one register. */
+typedef uint64_t shmux_copy16 __attribute__((vector_size(16)));
+
 /*
  * Copy @n <= 64 bytes. Two moves that may overlap in the middle cover each
  * range of sizes, so no byte outside of the two buffers is touched.
@@ -14,21 +17,24 @@ static inline void shmux_copy_small(void *dst, const void *src, size_t n)
 {
 	char *d = dst;
 	const char *s = src;
-	struct { uint64_t w[4]; } lo32, hi32;
-	struct { uint64_t w[2]; } lo16, hi16;
+	shmux_copy16 a, b, c, e;
 	uint64_t lo8, hi8;
 	uint32_t lo4, hi4;
 
 	if (n >= 32) {
-		__builtin_memcpy(&lo32, s, 32);
-		__builtin_memcpy(&hi32, s + n - 32, 32);
-		__builtin_memcpy(d, &lo32, 32);
-		__builtin_memcpy(d + n - 32, &hi32, 32);
+		__builtin_memcpy(&a, s, 16);
+		__builtin_memcpy(&b, s + 16, 16);
+		__builtin_memcpy(&c, s + n - 32, 16);
+		__builtin_memcpy(&e, s + n - 16, 16);
+		__builtin_memcpy(d, &a, 16);
+		__builtin_memcpy(d + 16, &b, 16);
+		__builtin_memcpy(d + n - 32, &c, 16);
+		__builtin_memcpy(d + n - 16, &e, 16);
 	} else if (n >= 16) {
-		__builtin_memcpy(&lo16, s, 16);
-		__builtin_memcpy(&hi16, s + n - 16, 16);
-		__builtin_memcpy(d, &lo16, 16);
-		__builtin_memcpy(d + n - 16, &hi16, 16);
+		__builtin_memcpy(&a, s, 16);
+		__builtin_memcpy(&b, s + n - 16, 16);
+		__builtin_memcpy(d, &a, 16);
+		__builtin_memcpy(d + n - 16, &b, 16);
 	} else if (n >= 8) {
 		__builtin_memcpy(&lo8, s, 8);
 		__builtin_memcpy(&hi8, s + n - 8, 8);
