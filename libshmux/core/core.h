@@ -155,6 +155,7 @@ struct shmux_session {
 	uint32_t nr_refusals, refusals_size;
 	uint32_t owes;			/* OWES_* */
 	uint32_t pong[2], go_away_code;
+	uint32_t peer_go_away_code;
 
 	/* Receiving. */
 	uint64_t budget_used;		/* sum of rx_limit */

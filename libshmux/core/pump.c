@@ -314,6 +314,8 @@ static int handle(struct shmux_session *s, const struct shmux__frame *f)
 	case SHMUX_FRAME_BLOCKED:
 		return on_blocked(s, f);
 	case SHMUX_FRAME_GOAWAY:
+		if (!s->peer_going_away)
+			s->peer_go_away_code = f->value[0];
 		s->peer_going_away = true;
 		shmux__wake_session(s, WAIT_SESSION);
 		if (s->notify)

@@ -402,6 +402,21 @@ int shmux_session_go_away(struct shmux_session *s, uint32_t code)
 	return err;
 }
 
+int shmux_session_go_away_code(struct shmux_session *s, uint32_t *code)
+{
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__drain(s);
+	if (s->peer_going_away)
+		*code = s->peer_go_away_code;
+	else
+		err = -ENODATA;
+	shmux__leave(s);
+	return err;
+}
+
 static int drain(struct shmux_session *s, uint64_t deadline)
 {
 	struct shmux__waiter w;

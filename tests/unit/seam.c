@@ -283,6 +283,35 @@ TEST_F(seam, large_transfer_arrives_in_order)
 	close_stream(&st);
 }
 
+TEST_F(seam, large_transfer_ends_between_peers_one_of_whom_knows_no_blocked_frame)
+{
+	struct ends st;
+
+	self->near->link->features &= ~SHMUX_FEATURE_BLOCKED;
+	open_stream(_metadata, self, 0, &st);
+	check_transfer(_metadata, st.near, st.far,
+		       (struct bulk){ .len = 8 << 20, .piece = 100000, .seed = 3 });
+	EXPECT_EQ(0, st.far->state & STREAM_HUNGRY);
+	check_transfer(_metadata, st.far, st.near,
+		       (struct bulk){ .len = 8 << 20, .piece = 100000, .seed = 4 });
+	close_stream(&st);
+}
+
+TEST_F(seam, peer_that_knows_no_message_streams_is_not_asked_for_one)
+{
+	struct shmux_stream *none = NULL;
+	struct ends st;
+
+	self->near->link->features &= ~SHMUX_FEATURE_MESSAGES;
+	EXPECT_EQ(-EOPNOTSUPP,
+		  shmux_session_open(self->near, SHMUX_STREAM_MESSAGES, &none));
+	EXPECT_EQ(NULL, none);
+	open_stream(_metadata, self, 0, &st);
+	ASSERT_EQ(5, shmux_stream_write(st.near, "hello", 5));
+	check_reads(_metadata, st.far, "hello");
+	close_stream(&st);
+}
+
 TEST_F(seam, large_transfers_in_both_directions_do_not_wait_for_each_other)
 {
 	struct worker writers[2], readers[2];
@@ -969,9 +998,14 @@ TEST_F(seam, after_a_go_away_streams_run_on_and_none_is_opened)
 {
 	struct shmux_stream *none;
 	struct ends st;
+	uint32_t code;
 
 	open_stream(_metadata, self, 0, &st);
-	ASSERT_EQ(0, shmux_session_go_away(self->far, SHMUX_CODE_USER));
+	EXPECT_EQ(-ENODATA, shmux_session_go_away_code(self->near, &code));
+	ASSERT_EQ(0, shmux_session_go_away(self->far, SHMUX_CODE_USER + 7));
+	ASSERT_EQ(0, shmux_session_go_away_code(self->near, &code));
+	EXPECT_EQ(SHMUX_CODE_USER + 7, code);
+	EXPECT_EQ(-ENODATA, shmux_session_go_away_code(self->far, &code));
 	EXPECT_EQ(-ESHUTDOWN, shmux_session_open(self->far, 0, &none));
 	EXPECT_EQ(-ESHUTDOWN, shmux_session_open(self->near, 0, &none));
 	EXPECT_EQ(-ESHUTDOWN, shmux_session_accept(self->near, 0, &none));

@@ -69,6 +69,22 @@ TEST_F(header, is_taken_when_all_is_right)
 	EXPECT_EQ(1, self->regions[0].nr_closes);
 }
 
+TEST_F(header, features_in_use_are_those_that_both_sides_state)
+{
+	static const uint32_t stated[] = {
+		0, SHMUX_FEATURE_MESSAGES, SHMUX_FEATURE_BLOCKED, SHMUX_FEATURES,
+		UINT32_MAX, ~SHMUX_FEATURES,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(stated) / sizeof(stated[0]); i++) {
+		self->peer->features = stated[i];
+		ASSERT_EQ(0, open_near(self));
+		EXPECT_EQ(stated[i] & SHMUX_FEATURES, self->link->features);
+		self->link->ops->close(self->link);
+	}
+}
+
 /* One word of the header, and what it must not be while all others are right. */
 struct wrong {
 	const char *name;
@@ -361,7 +377,7 @@ TEST_F(shm, every_type_of_frame_arrives_as_it_was_sent)
 
 TEST_F(shm, payload_of_every_length_that_fits_inline_arrives)
 {
-	char buf[2048];
+	char buf[4096];
 	uint32_t len;
 
 	ASSERT_LE(self->near->inline_max, sizeof(buf));

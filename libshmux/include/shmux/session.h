@@ -187,11 +187,21 @@ SHMUX_API void shmux_session_uncork(struct shmux_session *s);
 /**
  * shmux_session_go_away() - open no more streams, either side
  * @s: the session
- * @code: sent along; 0 for none
+ * @code: what shmux_session_go_away_code() tells the peer; 0 for none
  *
  * Streams that are open run on. Does not block. Doing it again is no error.
  */
 SHMUX_API int shmux_session_go_away(struct shmux_session *s, uint32_t code);
+
+/**
+ * shmux_session_go_away_code() - why the peer has gone away
+ * @s: the session
+ * @code: out: what the peer gave to shmux_session_go_away(), the first time
+ *
+ * Return: 0; -ENODATA: it has not gone away, or died without a word; -ECHILD.
+ */
+SHMUX_API int shmux_session_go_away_code(struct shmux_session *s,
+					 uint32_t *code);
 
 /**
  * shmux_session_drain() - wait until no stream is open
