@@ -439,7 +439,7 @@ static void shm_poll(struct shmux__link *l, uint32_t reasons,
 	uint32_t tag = SHMUX_TAG(s->rx.next, s->rx.order);
 
 	/*
-	 * Where records take two slots or more, ask for the second line as well:
+	 * Where records take two slots to eight, ask for the second line as well:
 	 * both then travel at once (64 bytes there and back: 305 ns, not 350).
 	 */
 	if (s->rx_nr - 2 < 7)
