@@ -68,13 +68,15 @@ example_src := $(wildcard examples/*.c)
 common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
+trust_src   := $(wildcard tests/trust/*.c)
+preload_src := $(wildcard tests/preload/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src))
+	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(preload_src))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
 uapi_headers   := $(wildcard uapi/linux/*.h)
@@ -86,17 +88,18 @@ ar     := $(BUILD)/libshmux.a
 tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
-test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(trust_src))
+preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests check demo install uninstall clean help format FORCE
+.PHONY: all examples tests check stress demo install uninstall clean help format FORCE
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs)
+tests: $(test_progs) $(preloads)
 	@:
 
 $(so): $(lib_obj) $(map) $(BUILD)/.sources
@@ -124,6 +127,10 @@ $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
 	$(link)
 
+$(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
+	$(say) LD $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -o $@ $<
+
 $(BUILD)/obj/libshmux/%.o: libshmux/%.c $(BUILD)/.flags
 	$(say) CC $<
 	$(call compile,$(lib_flags))
@@ -139,6 +146,15 @@ $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/.flags
 $(BUILD)/obj/tests/unit/%.o: tests/unit/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
 	$(call compile,$(unit_flags))
+
+$(BUILD)/obj/tests/trust/%.o: tests/trust/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(say) CC $<
+	$(call compile,$(unit_flags))
+
+# Loaded into programs that know nothing of the sanitizers.
+$(BUILD)/obj/tests/preload/%.o: tests/preload/%.c $(BUILD)/.flags
+	$(say) CC $<
+	$(Q)mkdir -p $(@D) && $(CC) $(base_flags) -D_GNU_SOURCE= -fPIC $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
@@ -178,6 +194,11 @@ demo:
 
 check:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/check
+
+# The tests of trust, hard: round after round, held to what is promised.
+stress:
+	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' \
+		STRESS_SECONDS='$(STRESS_SECONDS)' tests/stress
 
 # --- installing --------------------------------------------------------------
 

@@ -17,7 +17,7 @@ layer_of()
 	libshmux/facade/*) layer=facade ;;
 	tools/*) layer=tools ;;
 	examples/*) layer=examples ;;
-	tests/unit/*) layer=unit ;;
+	tests/unit/* | tests/trust/* | tests/fuzz/*) layer=unit ;;
 	tests/*) layer=tests ;;
 	*) layer=unknown ;;
 	esac

@@ -4,11 +4,11 @@
  *
  * The model of a direction of a stream is a queue of bytes, or of messages,
  * kept as positions in a pattern. One thread plays both sides, so that each
- * step is done and checked before the next. The seed is printed; the
- * environment's SHMUX_TEST_SEED sets it.
+ * step is done and checked before the next. effort.h tells of the seed.
  */
 #include <errno.h>
 
+#include "effort.h"
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
@@ -103,14 +103,11 @@ static void model_begin(struct model *model, struct pair *pair, int i,
 
 FIXTURE_SETUP(model)
 {
-	const char *seed = getenv("SHMUX_TEST_SEED");
-
 	ASSERT_EQ(0, pair_open(&self->pair, PAIR_SAME_PROCESS, &variant->options,
 			       &variant->options));
 	self->model = calloc(1, sizeof(*self->model));
 	self->model->buf = malloc(BUFFER);
-	self->model->random = seed ? strtoull(seed, NULL, 0) : shmux_now();
-	TH_LOG("SHMUX_TEST_SEED=%llu", (unsigned long long)self->model->random);
+	self->model->random = effort_seed();
 	for (int i = 0; i < NR_STREAMS; i++)
 		model_begin(self->model, &self->pair, i, _metadata);
 }
