@@ -56,8 +56,9 @@ test_flags    := $(base_flags) -Wno-unused-parameter -D_GNU_SOURCE= $(public_inc
 	-Itests -isystem $(KSELFTEST_DIR)
 unit_flags    := $(test_flags) -Ilibshmux
 
+comma   := ,
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) -pthread -o $@ \
+link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pthread -o $@ \
 	$(filter %.o %.a,$^) $(LDLIBS)
 
 # --- what there is -----------------------------------------------------------
@@ -123,9 +124,10 @@ $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 	$(say) LD $@
 	$(link)
 
+# What a test leaves behind is looked for when it exits: tests/common/leaks.c.
 $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
-	$(link)
+	$(call link,-Wl$(comma)--wrap=_exit)
 
 $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 	$(say) LD $@
