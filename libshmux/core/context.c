@@ -76,7 +76,7 @@ static void entry_drop(struct entry *e)
 	/* It goes with its last stream. */
 	if (!s->error)
 		shmux__session_refuse_all(s);
-	if (!s->error && (s->control.first || s->owes))
+	if (!s->error && shmux__owes(s))
 		shmux__control_flush(s);
 	if (!s->error)
 		shmux__publish(s);

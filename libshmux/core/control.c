@@ -63,50 +63,43 @@ static int flush_stream(struct shmux_stream *st)
 	return err;
 }
 
-static void push(struct shmux__fifo *f, struct shmux_stream *st)
+/* Put it on the control list, whether it starved or not. */
+static void enlist(struct shmux_stream *st)
 {
-	st->next_control = NULL;
-	if (f->last)
-		f->last->next_control = st;
-	else
-		f->first = st;
-	f->last = st;
-}
-
-static struct shmux_stream *pop(struct shmux__fifo *f)
-{
-	struct shmux_stream *st = f->first;
-
-	f->first = st->next_control;
-	if (!f->first)
-		f->last = NULL;
-	return st;
+	if (st->state & STREAM_STARVED)
+		shmux_list_remove(&st->control);
+	st->state &= ~STREAM_STARVED;
+	st->state |= STREAM_ON_CONTROL;
+	shmux_list_append(&st->s->control, &st->control);
 }
 
 void shmux__stream_control(struct shmux_stream *st)
 {
-	struct shmux_session *s = st->s;
-
-	if (st->state & STREAM_STARVED) {
-		s->owes |= OWES_STARVED;
-	} else if (!(st->state & STREAM_ON_CONTROL)) {
-		st->state |= STREAM_ON_CONTROL;
-		push(&s->control, st);
-	}
+	if (!(st->state & STREAM_ON_CONTROL))
+		enlist(st);
 }
 
-/* Those that found no budget are tried again. */
-static void retry_starved(struct shmux_session *s)
+static struct shmux_stream *first(const struct shmux_list *list)
 {
-	struct shmux_stream *st;
+	return shmux_container_of(list->next, struct shmux_stream, control);
+}
 
-	s->owes &= ~OWES_STARVED;
-	while (s->starved.first) {
-		st = pop(&s->starved);
-		st->state &= ~STREAM_STARVED;
-		st->state |= STREAM_ON_CONTROL;
-		push(&s->control, st);
+/*
+ * The next stream that owes something. Those that found no budget are tried
+ * again as long as there is some: what this costs is paid for by what it grants.
+ */
+static struct shmux_stream *next(struct shmux_session *s)
+{
+	if (shmux_list_empty(&s->control)) {
+		if (!(s->owes & OWES_STARVED))
+			return NULL;
+		if (shmux_list_empty(&s->starved) || !shmux__credit_spare(s)) {
+			s->owes &= ~OWES_STARVED;
+			return NULL;
+		}
+		enlist(first(&s->starved));
 	}
+	return first(&s->control);
 }
 
 static int flush_owed(struct shmux_session *s)
@@ -143,25 +136,23 @@ void shmux__control_flush(struct shmux_session *s)
 	struct shmux_stream *st;
 	int err = 0;
 
-	if (s->owes & OWES_STARVED)
-		retry_starved(s);
 	if (s->owes)
 		err = flush_owed(s);
-	while (!err && (st = s->control.first)) {
+	while (!err && (st = next(s))) {
 		err = flush_stream(st);
 		if (err)
 			break;
-		pop(&s->control);
+		shmux_list_remove(&st->control);
 		st->state &= ~STREAM_ON_CONTROL;
 		shmux__stream_settle(st);
 		if (st->state & STREAM_CLOSED) {
 			shmux__stream_reap(st);
 		} else if (shmux__credit_starved(st)) {
 			st->state |= STREAM_STARVED;
-			push(&s->starved, st);
+			shmux_list_append(&s->starved, &st->control);
 		}
 	}
-	if (!s->control.first)
+	if (shmux_list_empty(&s->control))
 		s->link->ops->last_word(s->link, 0);
 	if (err == -EPROTO)
 		shmux__session_die(s, err);

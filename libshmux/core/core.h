@@ -88,7 +88,7 @@ struct shmux_stream {
 	uint32_t rx_want;		/* bytes the hungry peer has to send */
 	struct shmux__rx *rx_first, *rx_last;
 	struct shmux__waiter *waiters;
-	struct shmux_stream *next_control;
+	struct shmux_list control;	/* node of the session's control or starved list */
 	struct shmux_stream *next_queue;
 	struct shmux__stream_extra *extra;
 	void *user;
@@ -96,7 +96,7 @@ struct shmux_stream {
 
 _Static_assert(sizeof(struct shmux_stream) <= 112, "an idle stream is small");
 
-/* A FIFO of streams, linked by next_control or next_queue. */
+/* A FIFO of streams, linked by next_queue. */
 struct shmux__fifo {
 	struct shmux_stream *first, *last;
 };
@@ -150,7 +150,7 @@ struct shmux_session {
 	bool accept_event, dead_event;	/* not yet told */
 
 	/* What is to be said as soon as there is room. */
-	struct shmux__fifo control;
+	struct shmux_list control;
 	struct shmux__refusal *refusals;
 	uint32_t nr_refusals, refusals_size;
 	uint32_t owes;			/* OWES_* */
@@ -159,7 +159,7 @@ struct shmux_session {
 
 	/* Receiving. */
 	uint64_t budget_used;		/* sum of rx_limit */
-	struct shmux__fifo starved;	/* wait for budget; by next_control */
+	struct shmux_list starved;	/* wait for budget */
 	uint64_t held;			/* bytes of the peer's chunks we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
 	struct shmux__rx *spare_chunk_nodes;
@@ -278,6 +278,12 @@ static inline struct shmux_stream *shmux__session_find(struct shmux_session *s,
 	return st && st->id == id ? st : NULL;
 }
 
+/* Is there anything to be said as soon as there is room? */
+static inline bool shmux__owes(const struct shmux_session *s)
+{
+	return !shmux_list_empty(&s->control) || s->owes;
+}
+
 /* Make visible what was added, and ring if the peer sleeps. */
 static inline void shmux__publish(struct shmux_session *s)
 {
@@ -310,7 +316,7 @@ static inline void shmux__drain(struct shmux_session *s)
 static inline void shmux__leave(struct shmux_session *s)
 {
 	if (__builtin_expect(!s->error, 1)) {
-		if (s->control.first || s->owes)
+		if (shmux__owes(s))
 			shmux__control_flush(s);
 		if (!s->corked)
 			shmux__publish(s);

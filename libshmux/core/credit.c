@@ -33,7 +33,7 @@ int shmux__credit_open(struct shmux_stream *st)
 /* Budget has come back: streams that found none may try again. */
 static void freed(struct shmux_session *s)
 {
-	if (s->starved.first)
+	if (!shmux_list_empty(&s->starved))
 		s->owes |= OWES_STARVED;
 }
 
@@ -57,8 +57,7 @@ void shmux__credit_stop(struct shmux_stream *st)
 	freed(st->s);
 }
 
-/* Budget that is not used, nor kept for the first grants of streams to come. */
-static uint64_t spare_budget(const struct shmux_session *s)
+uint64_t shmux__credit_spare(const struct shmux_session *s)
 {
 	uint64_t kept = (uint64_t)s->options.first_grant *
 			(s->options.streams_max - s->nr_streams);
@@ -71,7 +70,7 @@ static uint64_t spare_budget(const struct shmux_session *s)
 static void grow(struct shmux_stream *st, uint64_t limit)
 {
 	struct shmux_session *s = st->s;
-	uint64_t room = spare_budget(s), more;
+	uint64_t room = shmux__credit_spare(s), more;
 
 	if (limit > s->options.window)
 		limit = s->options.window;
@@ -139,7 +138,7 @@ uint32_t shmux__credit_take(struct shmux_stream *st)
 		if (limit < FAIR)
 			limit = FAIR;
 		grow(st, limit);
-	} else if (st->s->starved.first && st->rx_limit > FAIR) {
+	} else if (st->rx_limit > FAIR && !shmux_list_empty(&st->s->starved)) {
 		share(st);
 	} else {
 		grow(st, limit);

@@ -36,4 +36,7 @@ uint32_t shmux__credit_take(struct shmux_stream *st);
 /* Does the peer want more than the budget had? To be tried when some is freed. */
 bool shmux__credit_starved(const struct shmux_stream *st);
 
+/* Budget that is not used, nor kept for the first grants of streams to come. */
+uint64_t shmux__credit_spare(const struct shmux_session *s);
+
 #endif /* SHMUX_CORE_CREDIT_H */

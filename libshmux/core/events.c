@@ -205,7 +205,7 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	 * again after arming; what has come meanwhile is told by the eventfd.
 	 */
 	if (nr < max && !s->error && !leads) {
-		if (!s->control.first && !s->owes)
+		if (!shmux__owes(s))
 			shmux__publish(s);
 		if (shmux__watch(s, SHMUX_ARMED_FRAMES)) {
 			s->in_pump = false;

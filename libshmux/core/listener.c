@@ -210,7 +210,7 @@ static void session_drop(struct shmux_listener *l, struct member *m)
 	}
 	if (!s->error) {
 		shmux__session_refuse_all(s);
-		if (s->control.first || s->owes)
+		if (shmux__owes(s))
 			shmux__control_flush(s);
 		shmux__publish(s);
 	}
@@ -233,7 +233,7 @@ static bool session_serve(struct shmux_session *s, bool by_event)
 	if (!s->leader || s->leader_asleep) {
 		for (i = 0; i < 4 && !s->error; i++) {
 			shmux__drain(s);
-			if (!s->error && (s->control.first || s->owes))
+			if (!s->error && shmux__owes(s))
 				shmux__control_flush(s);
 			if (!shmux__watch(s, SHMUX_ARMED_SESSION))
 				break;

@@ -347,7 +347,7 @@ void shmux__pump(struct shmux_session *s, int max)
 		shmux__session_die(s, err);
 		return;
 	}
-	if (s->control.first || s->owes)
+	if (shmux__owes(s))
 		shmux__control_flush(s);
 }
 

@@ -59,6 +59,8 @@ int shmux__session_new(struct shmux__link *link,
 	s->accept_deadline = SHMUX_NEVER;
 	s->epoll_fd = s->event_fd = -1;
 	shmux_list_init(&s->waiters);
+	shmux_list_init(&s->control);
+	shmux_list_init(&s->starved);
 	shmux__table_init(&s->tables[0], 0, options->streams_max);
 	shmux__table_init(&s->tables[1], 1, options->streams_max);
 	shmux_slab_init(&s->streams, sizeof(struct shmux_stream));
@@ -424,8 +426,8 @@ static int drain(struct shmux_session *s, uint64_t deadline)
 
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
 	while (s->nr_streams && !s->error && !err) {
-		err = shmux__wait(&w, deadline, s->control.first || s->owes);
-		if (!s->error && (s->control.first || s->owes))
+		err = shmux__wait(&w, deadline, shmux__owes(s));
+		if (!s->error && shmux__owes(s))
 			shmux__control_flush(s);
 	}
 	shmux__wait_end(&w);
@@ -441,7 +443,7 @@ int shmux_session_drain(struct shmux_session *s, uint64_t deadline)
 	if (err)
 		return err;
 	shmux__drain(s);
-	if (s->control.first || s->owes)
+	if (shmux__owes(s))
 		shmux__control_flush(s);
 	err = drain(s, deadline);
 	shmux__leave(s);

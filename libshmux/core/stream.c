@@ -182,7 +182,7 @@ void shmux_stream_close(struct shmux_stream *st)
 	}
 	shmux__rx_clear(st);
 	if (!s->error) {
-		if (s->control.first || s->owes)
+		if (shmux__owes(s))
 			shmux__control_flush(s);
 		if (!s->corked)
 			shmux__publish(s);

@@ -128,7 +128,7 @@ static void arm(struct shmux_session *s, uint32_t reasons_and_bells)
 /* Is there anything that waits for ring room or a chunk? */
 static bool wants_room(const struct shmux_session *s)
 {
-	return s->nr_room || s->wants_room || s->control.first || s->owes;
+	return s->nr_room || s->wants_room || shmux__owes(s);
 }
 
 bool shmux__watch(struct shmux_session *s, uint32_t reasons)
@@ -149,7 +149,7 @@ static void rewatch(struct shmux_session *s)
 
 	for (i = 0; i < REWATCH_MAX && shmux__watch(s, s->watch); i++) {
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
-		if (!s->error && (s->control.first || s->owes))
+		if (!s->error && shmux__owes(s))
 			shmux__control_flush(s);
 	}
 	if (i < REWATCH_MAX || s->error)
@@ -362,7 +362,7 @@ static bool use_room(struct shmux_session *s)
 	if (!news)
 		return false;
 	wake_room(s);
-	if (s->control.first || s->owes)
+	if (shmux__owes(s))
 		shmux__control_flush(s);
 	if (s->wants_room)
 		shmux__events_tell(s);
