@@ -78,15 +78,17 @@ struct shmux_stream {
 	struct shmux_session *s;
 	uint32_t id;
 	uint32_t state;
-	uint32_t code;			/* of the reset */
 	uint32_t tx_credit;		/* bytes that we may still send */
 	uint32_t rx_granted;		/* bytes that the peer may still send */
 	uint32_t rx_limit;		/* granted, queued, held and owed */
 	uint32_t rx_owed;		/* consumed, not granted again yet */
 	uint32_t rx_queued;		/* payload bytes in the queue */
-	uint32_t rx_messages;		/* whole messages in the queue */
-	uint32_t rx_want;		/* bytes the hungry peer has to send */
+	union {
+		uint32_t rx_want;	/* bytes the hungry peer has to send */
+		uint32_t code;		/* once it is reset */
+	};
 	struct shmux__rx *rx_first, *rx_last;
+	struct shmux__rx *rx_whole;	/* the end of the last whole message */
 	struct shmux__waiter *waiters;
 	struct shmux_list control;	/* node of the session's control or starved list */
 	struct shmux_stream *next_queue;

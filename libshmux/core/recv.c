@@ -18,7 +18,7 @@
 /* Is there anything to be read: a byte, or a whole message? */
 static bool readable(const struct shmux_stream *st)
 {
-	return st->state & STREAM_MESSAGES ? st->rx_messages != 0 :
+	return st->state & STREAM_MESSAGES ? st->rx_whole != NULL :
 					     st->rx_first != NULL;
 }
 
@@ -136,7 +136,7 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 			n = (ssize_t)w.done;
 			break;
 		}
-		if (messages ? st->rx_messages != 0 :
+		if (messages ? st->rx_whole != NULL :
 			       st->rx_queued >= want ||
 				       (st->rx_first && (err || recv_error(st)))) {
 			len = messages ? shmux__rx_message_len(st) :

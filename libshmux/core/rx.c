@@ -64,7 +64,7 @@ static void append(struct shmux_stream *st, struct shmux__rx *node)
 	st->rx_last = node;
 	queued(st, (int64_t)node->len - node->pos);
 	if (!node->more)
-		st->rx_messages++;
+		st->rx_whole = node;
 }
 
 /* Copy the rest of a frame behind what the last node holds, if it has room. */
@@ -156,8 +156,8 @@ struct shmux__rx *shmux__rx_pop(struct shmux_stream *st)
 	if (!st->rx_first)
 		st->rx_last = NULL;
 	queued(st, -((int64_t)node->len - node->pos));
-	if (!node->more)
-		st->rx_messages--;
+	if (st->rx_whole == node)
+		st->rx_whole = NULL;
 	return node;
 }
 
@@ -196,12 +196,8 @@ void shmux__rx_free(struct shmux_stream *st, struct shmux__rx *node)
 
 void shmux__rx_abort(struct shmux_stream *st)
 {
-	struct shmux__rx *node, *last = NULL, *next;
+	struct shmux__rx *node, *last = st->rx_whole, *next;
 
-	/* The nodes after the last whole message. */
-	for (node = st->rx_first; node; node = node->next)
-		if (!node->more)
-			last = node;
 	node = last ? last->next : st->rx_first;
 	if (last)
 		last->next = NULL;
@@ -308,8 +304,9 @@ int shmux__rx_gather(struct shmux_stream *st, size_t n)
 	if (!st->rx_last)
 		st->rx_last = whole;
 	queued(st, whole->len);
-	if (!whole->more)
-		st->rx_messages++;
+	/* If it has taken the place of the last whole one. */
+	if (!whole->more && !st->rx_whole)
+		st->rx_whole = whole;
 	return 0;
 }
 
