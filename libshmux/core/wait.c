@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/delay.h"
 #include "base/futex.h"
 
 #define SLICE		UINT64_C(60000000)	/* ns */
@@ -36,6 +37,7 @@ void shmux__wake(struct shmux__waiter *w)
 		return;
 	/* Pairs with the load in spin(): what we did under the lock is done. */
 	shmux_store_release(&w->poke, 1);
+	shmux_delay();
 	if (w->asleep)
 		shmux_futex_wake(&w->poke, 1);
 	else if (w == s->leader && s->leader_deep)
@@ -165,6 +167,7 @@ void shmux__wait_end_slow(struct shmux__waiter *w)
 	struct shmux_session *s = w->s;
 
 	delist(w);
+	shmux_delay();
 	if (s->leader == w)
 		s->leader = NULL;
 	if (s->leader)
@@ -295,6 +298,7 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 	s->leader_asleep = true;
 	w->slept = true;
 	arm(s, reasons | SHMUX_ARMED_FUTEX);
+	shmux_delay();
 	while (!shmux__link_ready(l, reasons) && !w->poke && !s->error) {
 		left = shmux_clock_left(deadline);
 		if (!left) {
@@ -304,12 +308,16 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		s->counters.sleeps++;
 		if (s->leader_deep) {
 			shmux_unlock(&s->lock);
+			shmux_delay();
 			sleep_deep(s, left);
+			shmux_delay();
 			shmux_lock(&s->lock);
 			wake_deep(s);
 		} else {
 			shmux_unlock(&s->lock);
+			shmux_delay();
 			l->ops->sleep(l, poke, left < SLICE ? left : SLICE);
+			shmux_delay();
 			shmux_lock(&s->lock);
 		}
 		if (l->ops->rung(l)) {
@@ -326,6 +334,7 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		s->leader_deep = can_sleep_deep(s);
 		arm(s, reasons | (s->leader_deep ? SHMUX_ARMED_SOCKET :
 						   SHMUX_ARMED_FUTEX));
+		shmux_delay();
 	}
 	s->leader_asleep = s->leader_deep = false;
 	/* Once rung for, the value is spent: no store, no line to fetch. */
@@ -386,7 +395,9 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 	if (budget > SHMUX_SPIN_NONE) {
 		do {
 			shmux_unlock(&s->lock);
+			shmux_delay();
 			result = spin(w, reasons, budget, deadline, &begun);
+			shmux_delay();
 			shmux_lock(&s->lock);
 			if (result == SPIN_OVER) {
 				shmux__session_check(s);
@@ -401,6 +412,7 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 			begun = shmux_clock_now();
 		/* Others have a turn even if there is always news. */
 		shmux_unlock(&s->lock);
+		shmux_delay();
 		shmux_lock(&s->lock);
 	}
 	if (result == SPIN_OVER && !s->error && !w->poke) {
@@ -432,10 +444,12 @@ static int follow(struct shmux__waiter *w, uint64_t deadline)
 	w->asleep = true;
 	s->counters.sleeps++;
 	shmux_unlock(&s->lock);
+	shmux_delay();
 	/* Pairs with the release in shmux__wake(). */
 	while (!shmux_load_acquire(&w->poke) && !err)
 		err = shmux_futex_wait(&w->poke, 0,
 				       shmux_clock_left(deadline));
+	shmux_delay();
 	shmux_lock(&s->lock);
 	w->asleep = false;
 	return w->poke ? 0 : err;
