@@ -146,7 +146,7 @@ static int harvest(struct shmux_session *s, struct shmux_event *events, int max)
 		}
 		events[nr++] = (struct shmux_event){
 			.stream = st,
-			.user = st->user,
+			.user = shmux_stream_user(st),
 			.events = (st->state & STREAM_EVENT_READ ?
 					   SHMUX_EVENT_READ : 0) |
 				  (st->state & STREAM_EVENT_WRITE ?

@@ -247,17 +247,20 @@ ssize_t shmux_stream_try_readv(struct shmux_stream *st,
 ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 {
 	struct shmux_session *s = st->s;
-	bool messages = st->state & STREAM_MESSAGES;
 	const struct shmux__rx *node;
 	struct shmux__waiter w;
 	size_t len = 0;
 	int err, gathered;
+	bool messages;
 
-	if (!n || (n > shmux_stream_peek_max(st) && !messages))
-		return -EINVAL;
 	err = shmux__enter(s);
 	if (err)
 		return err;
+	messages = st->state & STREAM_MESSAGES;
+	if (!n || (n > shmux_stream_peek_max(st) && !messages)) {
+		shmux_unlock(&s->lock);
+		return -EINVAL;
+	}
 	shmux__rx_begin(st);
 	if (messages ? !readable(st) : st->rx_queued < n)
 		shmux__drain(s);
@@ -301,14 +304,15 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
 {
 	struct shmux_session *s = st->s;
-	bool messages = st->state & STREAM_MESSAGES;
 	struct shmux__waiter w;
 	size_t done = 0, len;
 	char waste[512];
+	bool messages;
 	int err = shmux__enter(s);
 
 	if (err)
 		return err;
+	messages = st->state & STREAM_MESSAGES;
 	shmux__rx_begin(st);
 	shmux__drain(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);

@@ -289,7 +289,12 @@ uint32_t shmux_stream_id(const struct shmux_stream *st)
 
 int shmux_stream_is_message(const struct shmux_stream *st)
 {
-	return !!(st->state & STREAM_MESSAGES);
+	bool locked = !shmux__enter(st->s);
+	bool messages = st->state & STREAM_MESSAGES;
+
+	if (locked)
+		shmux_unlock(&st->s->lock);
+	return messages;
 }
 
 struct shmux_session *shmux_stream_session(struct shmux_stream *st)
@@ -299,12 +304,13 @@ struct shmux_session *shmux_stream_session(struct shmux_stream *st)
 
 void shmux_stream_set_user(struct shmux_stream *st, void *user)
 {
-	st->user = user;
+	/* The caller says in which order; a pump may look meanwhile. */
+	__atomic_store_n(&st->user, user, __ATOMIC_RELAXED);
 }
 
 void *shmux_stream_user(const struct shmux_stream *st)
 {
-	return st->user;
+	return __atomic_load_n(&st->user, __ATOMIC_RELAXED);
 }
 
 static int say_address(const struct shmux_session *s, bool listening_side,
