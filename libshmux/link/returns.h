@@ -57,8 +57,11 @@ static inline void shmux__returns_put(struct shmux__returns_tx *r,
 
 static inline bool shmux__returns_ready(const struct shmux__returns_rx *r)
 {
-	return (shmux_load_relaxed(&r->words[r->next & r->mask]) &
-		SHMUX_WORD_TAG) == SHMUX_TAG(r->next, r->order);
+	/* One who polls may be overtaken by one who holds the lock and takes. */
+	uint32_t next = shmux_load_relaxed(&r->next);
+
+	return (shmux_load_relaxed(&r->words[next & r->mask]) &
+		SHMUX_WORD_TAG) == SHMUX_TAG(next, r->order);
 }
 
 /* The next block given back. Return: false if there is none. */
@@ -71,7 +74,7 @@ static inline bool shmux__returns_get(struct shmux__returns_rx *r,
 	if ((word & SHMUX_WORD_TAG) != SHMUX_TAG(r->next, r->order))
 		return false;
 	*block = word >> 8;
-	r->next++;
+	shmux_store_relaxed(&r->next, r->next + 1);
 	return true;
 }
 

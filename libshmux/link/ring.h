@@ -246,9 +246,12 @@ shmux__consumer_slot(const struct shmux__consumer *c, uint32_t index)
  */
 static inline uint32_t shmux__consumer_word(const struct shmux__consumer *c)
 {
+	/* One who polls may be overtaken by the death of the session. */
+	uint32_t next = shmux_load_relaxed(&c->next);
+
 	/* Pairs with the release in shmux__producer_publish(). */
-	return shmux_load_acquire(shmux__consumer_slot(c, c->next)) ^
-	       SHMUX_TAG(c->next, c->order);
+	return shmux_load_acquire(shmux__consumer_slot(c, next)) ^
+	       SHMUX_TAG(next, c->order);
 }
 
 static inline bool shmux__consumer_ready(const struct shmux__consumer *c)

@@ -434,16 +434,17 @@ static void shm_poll(struct shmux__link *l, uint32_t reasons,
 		     const uint32_t *poke, uint32_t nr)
 {
 	struct shmux__shm *s = shmux__shm(l);
-	const uint32_t *slot = shmux__consumer_slot(&s->rx, s->rx.next);
+	uint32_t index = shmux_load_relaxed(&s->rx.next);
+	const uint32_t *slot = shmux__consumer_slot(&s->rx, index);
 	const uint32_t *next = slot;
-	uint32_t tag = SHMUX_TAG(s->rx.next, s->rx.order);
+	uint32_t tag = SHMUX_TAG(index, s->rx.order);
 
 	/*
 	 * Where records take two slots to eight, ask for the second line as well:
 	 * both then travel at once (64 bytes there and back: 305 ns, not 350).
 	 */
-	if (s->rx_nr - 2 < 7)
-		next = shmux__consumer_slot(&s->rx, s->rx.next + 1);
+	if (shmux_load_relaxed(&s->rx_nr) - 2 < 7)
+		next = shmux__consumer_slot(&s->rx, index + 1);
 	if (reasons & SHMUX_ARMED_ROOM) {
 		while (nr-- && !shm_ready(l, reasons) &&
 		       !shmux_load_relaxed(poke))

@@ -231,8 +231,8 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 	f->index = s->rx.next;
 	if (nr > (s->rx.mask + 1) / 2)
 		return -EPROTO;
-	s->rx.next += nr;
-	s->rx_nr = nr;
+	shmux_store_relaxed(&s->rx.next, f->index + nr);
+	shmux_store_relaxed(&s->rx_nr, nr);
 	if (__builtin_expect(f->type != SHMUX_FRAME_DATA, 0))
 		return shmux__shm_decode(s, f, len);
 	return 1;
