@@ -96,11 +96,11 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 static void scatter(struct shmux_stream *st, const struct iovec *iov,
 		    size_t len)
 {
-	char *at;
+	char *at, none[1];
 	size_t n;
 
 	if (!len)
-		shmux__rx_copy(st, NULL, 0);
+		shmux__rx_copy(st, none, 0);
 	for (; len; iov++) {
 		at = iov->iov_base;
 		n = iov->iov_len < len ? iov->iov_len : len;
