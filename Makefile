@@ -71,13 +71,15 @@ unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
 trust_src   := $(wildcard tests/trust/*.c)
 preload_src := $(wildcard tests/preload/*.c)
+fuzz_src    := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(preload_src))
+	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(preload_src) \
+	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
 uapi_headers   := $(wildcard uapi/linux/*.h)
@@ -91,17 +93,28 @@ map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
 test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(trust_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
+replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
+fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests check stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests fuzzers check stress demo install uninstall clean help format FORCE
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs) $(preloads)
+tests: $(test_progs) $(preloads) $(replays)
 	@:
+# libFuzzer comes with clang; the library is built for it, elsewhere.
+ifeq ($(findstring fuzzer,$(SANITIZE)),)
+fuzzers:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS='-O1 -g' \
+		SANITIZE=fuzzer-no-link,address,undefined $@
+else
+fuzzers: $(fuzzers)
+	@:
+endif
 
 $(so): $(lib_obj) $(map) $(BUILD)/.sources
 	$(say) LD $@
@@ -129,6 +142,15 @@ $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
 	$(call link,-Wl$(comma)--wrap=_exit)
 
+# A target of the fuzzer, which here runs what is kept in its corpus.
+$(replays): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/fuzz/replay.o $(ar)
+	$(say) LD $@
+	$(link)
+
+$(fuzzers): $(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/%.o $(ar)
+	$(say) LD $@
+	$(link) -fsanitize=fuzzer
+
 $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 	$(say) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -o $@ $<
@@ -152,6 +174,10 @@ $(BUILD)/obj/tests/unit/%.o: tests/unit/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/k
 $(BUILD)/obj/tests/trust/%.o: tests/trust/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
 	$(call compile,$(unit_flags))
+
+$(BUILD)/obj/tests/fuzz/%.o: tests/fuzz/%.c $(BUILD)/.flags
+	$(say) CC $<
+	$(call compile,$(base_flags) -D_GNU_SOURCE= $(public_inc) -Ilibshmux -Itests)
 
 # Loaded into programs that know nothing of the sanitizers.
 $(BUILD)/obj/tests/preload/%.o: tests/preload/%.c $(BUILD)/.flags
@@ -248,6 +274,7 @@ help:
 	'  make          build the library and the shmux command into $(BUILD)/' \
 	'  make examples build examples/ into $(BUILD)/examples/' \
 	'  make tests    build the test programs into $(BUILD)/tests/' \
+	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \

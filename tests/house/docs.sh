@@ -13,9 +13,10 @@ complain()
 }
 
 # Directories whose parent's README speaks for them.
-exempt=" .ci LICENSES man libshmux/include libshmux/include/shmux uapi/linux tools/bench tests/unit tests/lib tests/house tests/common "
+exempt=" .ci LICENSES man libshmux/include libshmux/include/shmux uapi/linux tools/bench tests/unit tests/lib tests/trust tests/house tests/common "
 while IFS= read -r dir; do
 	case $exempt in *" $dir "*) continue ;; esac
+	case $dir in tests/fuzz/corpus*) continue ;; esac
 	[ -s "$dir/README.md" ] || complain "$dir has no README.md"
 done < <(find . -mindepth 1 \( -name .git -o -path ./build \) -prune -o -type d ! -empty -print | sed 's|^\./||')
 for file in README.md CONTRIBUTING.md NEWS COPYING; do
