@@ -383,6 +383,10 @@ err_close:
  * Whether @memfd can be read for ever without a surprise. Only a memfd has
  * F_SEAL_SHRINK, so no other file can be truncated under our feet (SIGBUS);
  * hugetlb takes seals too, but may fail a page fault for want of huge pages.
+ *
+ * The seals come first. Whatever is looked at before they are known to be there
+ * can change until then. And of a file of a stranger's file system (FUSE) they
+ * are all that can be asked without waiting for the stranger's answer.
  */
 static int verify(int memfd, uint32_t size)
 {
@@ -390,14 +394,14 @@ static int verify(int memfd, uint32_t size)
 	struct stat st;
 	int seals;
 
+	seals = fcntl(memfd, F_GET_SEALS);
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return -EPROTO;
 	if (fstat(memfd, &st) || fstatfs(memfd, &fs))
 		return -EPROTO;
 	if (!S_ISREG(st.st_mode) || (unsigned long)fs.f_type != TMPFS_MAGIC)
 		return -EPROTO;
 	if (st.st_size < 0 || (uint64_t)st.st_size != size)
-		return -EPROTO;
-	seals = fcntl(memfd, F_GET_SEALS);
-	if (seals < 0 || (seals & SEALS) != SEALS)
 		return -EPROTO;
 	return 0;
 }
