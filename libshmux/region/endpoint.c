@@ -23,6 +23,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "region/endpoint.h"
+#include "region/stray.h"
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
 
@@ -264,6 +265,21 @@ int shmux__endpoint_open(struct shmux__endpoint *e,
 	return err;
 }
 
+/*
+ * Those who have connected and were not accepted. What they have sent may hold
+ * descriptors that are not to be closed just so.
+ */
+static void turn_away(struct shmux__endpoint *e)
+{
+	int fd;
+
+	shutdown(e->fd, SHUT_RDWR);
+	while ((fd = shmux__endpoint_accept(e)) >= 0) {
+		shmux__stray_shutdown(fd);
+		close(fd);
+	}
+}
+
 void shmux__endpoint_close(struct shmux__endpoint *e)
 {
 	struct path path;
@@ -279,6 +295,8 @@ void shmux__endpoint_close(struct shmux__endpoint *e)
 		if (lock >= 0)
 			unlink_ours(e, &path);
 	}
+	if (e->owner == getpid())
+		turn_away(e);
 	close(e->fd);
 	e->fd = -1;
 	if (lock >= 0)

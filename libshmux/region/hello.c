@@ -34,6 +34,7 @@
 #include "region/hello.h"
 #include "region/memfd.h"
 #include "region/region.h"
+#include "region/stray.h"
 
 /* Linux 6.5; a few architectures number their socket options otherwise. */
 #if !defined(SO_PASSPIDFD) && !defined(__sparc__) && !defined(__hppa__)
@@ -201,7 +202,7 @@ static void ancillary_init(struct ancillary *a)
 static void ancillary_close(struct ancillary *a)
 {
 	if (a->memfd >= 0)
-		close(a->memfd);
+		shmux__stray_close(a->memfd);
 	if (a->pidfd >= 0)
 		close(a->pidfd);
 	ancillary_init(a);
@@ -216,7 +217,7 @@ static void take_fds(struct ancillary *a, const struct cmsghdr *c)
 	for (i = 0; i < nr; i++) {
 		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
 		if (a->nr_fds++)
-			close(fd);
+			shmux__stray_close(fd);
 		else
 			a->memfd = fd;
 	}
@@ -252,7 +253,7 @@ static int receive_piece(struct shmux__hello *h, struct ancillary *a)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(struct ucred)) +
-			   CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(int))];
+			   CMSG_SPACE(sizeof(int)) + SHMUX_STRAY_SPACE];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {
@@ -290,7 +291,7 @@ static int receive_piece(struct shmux__hello *h, struct ancillary *a)
 	if (msg.msg_flags & MSG_TRUNC)
 		goto err_proto;
 	if (msg.msg_flags & MSG_CTRUNC) {
-		/* One descriptor too many, or none left to us to take it? */
+		/* Was none left to us to take it, or was it kept from us? */
 		int spare = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
 
 		if (spare < 0) {

@@ -38,6 +38,7 @@
 #include "base/clock.h"
 #include "region/memfd.h"
 #include "region/region.h"
+#include "region/stray.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -62,6 +63,8 @@ struct memfd_region {
 	struct shmux__region region;
 	int fd;			/* rendezvous socket */
 	int pidfd;		/* of the peer, or -1 */
+	bool strays;		/* descriptors may be among what the peer has sent */
+	bool forbidden;		/* but not among what it sends now */
 	pid_t owner;		/* a forked child has the object, not the memory */
 	uint32_t no_waitv;	/* the kernel has no FUTEX_WAITV */
 };
@@ -218,7 +221,6 @@ static int drain(int fd)
 	char bytes[256];
 	int i;
 
-	/* Without a control buffer the kernel drops descriptors sent along. */
 	for (i = 0; i < CLEAR_RECEIVES; i++) {
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
@@ -234,9 +236,18 @@ static int drain(int fd)
 
 static int memfd_clear(struct shmux__region *r)
 {
+	struct memfd_region *m = to_memfd(r);
 	int saved = errno;
-	int err = drain(to_memfd(r)->fd);
+	int err;
 
+	if (m->strays) {
+		err = shmux__stray_drain(m->fd, CLEAR_RECEIVES);
+		/* What came before it was forbidden has been taken. */
+		if (!err && m->forbidden)
+			m->strays = false;
+	} else {
+		err = drain(m->fd);
+	}
 	errno = saved;
 	/* What is left keeps the socket readable: we are called again. */
 	return err == -ECONNRESET ? err : memfd_check_alive(r);
@@ -268,6 +279,8 @@ static void memfd_close(struct shmux__region *r)
 		if (r->peer)
 			munmap((void *)(uintptr_t)r->peer, r->peer_size);
 	}
+	if (m->owner == getpid() && m->strays)
+		shmux__stray_shutdown(m->fd);
 	memfd_hang_up(r);
 	close(m->fd);
 	if (m->pidfd >= 0)
@@ -300,6 +313,7 @@ int shmux__memfd_open(int fd, enum shmux_role role,
 	m->region.role = role;
 	m->fd = fd;
 	m->pidfd = -1;
+	m->strays = true;
 	m->owner = getpid();
 	*region = &m->region;
 	return 0;
@@ -473,6 +487,8 @@ int shmux__memfd_watch(struct shmux__region *region,
 	else
 		m->pidfd = pidfd;
 
+	/* Bells bring none. */
+	m->forbidden = shmux__stray_forbid(m->fd);
 	/* The smallest there is holds bells enough, and costs us little. */
 	setsockopt(m->fd, SOL_SOCKET, SO_SNDBUF, &one, sizeof(one));
 	return 0;

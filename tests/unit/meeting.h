@@ -157,7 +157,7 @@ static inline int hand_send(int fd, const void *bytes, size_t len, const int *fd
 {
 	struct ucred self = { getpid(), geteuid(), getegid() };
 	union {
-		char bytes[256];
+		char bytes[2048];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)bytes, len };
@@ -235,7 +235,7 @@ static inline int memfd_with(size_t size, int seals, unsigned int flags)
 
 enum kernel {
 	KERNEL_THIS,
-	KERNEL_6_1,	/* no SO_PASSPIDFD, no MFD_NOEXEC_SEAL */
+	KERNEL_6_1,	/* no SO_PASSPIDFD, SO_PASSRIGHTS, MFD_NOEXEC_SEAL */
 	KERNEL_5_2,	/* no pidfd_open, no futex_waitv either */
 };
 
@@ -249,9 +249,10 @@ static inline int kernel_pretend(enum kernel kernel)
 {
 	/* The low half of an argument, on a little-endian machine. */
 	struct sock_filter filter[] = {
-		FILTER_IF_CALL(SYS_setsockopt, 3),
+		FILTER_IF_CALL(SYS_setsockopt, 4),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 76 /* SO_PASSPIDFD */, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 76 /* SO_PASSPIDFD */, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 83 /* SO_PASSRIGHTS */, 0, 1),
 		FILTER_FAIL(ENOPROTOOPT),
 		FILTER_IF_CALL(SYS_memfd_create, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),

@@ -277,11 +277,14 @@ TEST_F(region, a_peer_that_floods_the_socket_is_cleared_in_bounded_steps)
 
 TEST_F(region, descriptors_that_a_peer_sends_with_a_kick_do_not_stay)
 {
-	int before = process_nr_fds(), fds[2], i;
+	int before = process_nr_fds(), fds[2], i, ret;
 
 	ASSERT_LE(1, self->near->ops->descriptors(self->near, fds));
-	for (i = 0; i < 3; i++)
-		ASSERT_EQ(0, hand_send(fds[0], "", 1, (int[]){ 0, 1, 2 }, 3, true));
+	for (i = 0; i < 3; i++) {
+		ret = hand_send(fds[0], "", 1, (int[]){ 0, 1, 2 }, 3, true);
+		/* Linux 6.16 can be told to let none through. */
+		ASSERT_TRUE(ret == 0 || (ret == -EPERM && variant->kernel == KERNEL_THIS));
+	}
 	EXPECT_EQ(0, self->far->ops->clear(self->far));
 	EXPECT_EQ(before, process_nr_fds());
 }

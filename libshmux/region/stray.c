@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * stray.c - see stray.h
+ *
+ * What is left to a hostile peer: a file of its own file system (FUSE), whose
+ * close waits for the answer of who serves it; and what it sends while we have
+ * no descriptor free, because then the kernel drops it.
+ */
+#include "region/stray.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Linux 6.16; a few architectures number their socket options otherwise. */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
+
+/* Far more messages than a socket's buffer holds. */
+#define LEFT_MAX 4096
+
+void shmux__stray_close(int fd)
+{
+	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	static const struct linger off;
+
+	/*
+	 * Disconnected too: then it has nothing left to linger over, should
+	 * somebody who still has it turn that on again.
+	 */
+	if (!setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off)))
+		connect(fd, &nobody, sizeof(nobody));
+	close(fd);
+}
+
+static void close_all(struct msghdr *msg)
+{
+	struct cmsghdr *c;
+	size_t i, nr;
+	int fd;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < nr; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			shmux__stray_close(fd);
+		}
+	}
+}
+
+int shmux__stray_drain(int socket, int max)
+{
+	union {
+		char bytes[SHMUX_STRAY_SPACE];
+		struct cmsghdr align;
+	} control;
+	char bytes[256];
+	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+
+	while (max--) {
+		struct msghdr msg = {
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.bytes,
+			.msg_controllen = sizeof(control.bytes),
+		};
+		ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -ECONNRESET;
+		if (n < 0)
+			continue;
+		close_all(&msg);
+		/* A packet of no bytes looks like the end, but for what it brings. */
+		if (n == 0 && !msg.msg_controllen)
+			return -ECONNRESET;
+	}
+	return -EAGAIN;
+}
+
+bool shmux__stray_forbid(int socket)
+{
+#ifdef SO_PASSRIGHTS
+	const int off = 0;
+
+	return !setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+#else
+	(void)socket;
+	return false;
+#endif
+}
+
+void shmux__stray_shutdown(int socket)
+{
+	const int on = 1;
+
+	/* Nothing more comes; every packet, also an empty one, brings something. */
+	shutdown(socket, SHUT_RDWR);
+	setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	shmux__stray_drain(socket, LEFT_MAX);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * stray.h - descriptors that a peer sends along, and nobody asked for
+ *
+ * The last close of a file may wait for as long as whoever made it likes: a TCP
+ * socket that lingers over what nobody reads. The kernel closes what is dropped
+ * with an unread message too, in whoever drops it. So they are taken, made
+ * harmless, and closed here.
+ */
+#ifndef SHMUX_REGION_STRAY_H
+#define SHMUX_REGION_STRAY_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* The kernel's own limit (SCM_MAX_FD); more in one message cannot be sent. */
+#define SHMUX_STRAY_MAX 253
+
+/* Room for them all, and for what else a socket may have been set to tell. */
+#define SHMUX_STRAY_SPACE (CMSG_SPACE(SHMUX_STRAY_MAX * sizeof(int)) + 512)
+
+/* Close @fd, of which nothing is known, without waiting. */
+void shmux__stray_close(int fd);
+
+/*
+ * Take at most @max messages off @socket, without waiting, and close what came
+ * along. Return: 0: it is empty; -EAGAIN: perhaps not; -ECONNRESET.
+ */
+int shmux__stray_drain(int socket, int max);
+
+/* Let no more come with what is sent from now on. Return: whether that is so. */
+bool shmux__stray_forbid(int socket);
+
+/* The same for what is left in a socket that is about to be closed. */
+void shmux__stray_shutdown(int socket);
+
+#endif /* SHMUX_REGION_STRAY_H */
