@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "core/core.h"
@@ -46,6 +48,7 @@ int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
 	};
 
 	m->options = options;
+	m->role = role;
 	m->sizes = shmux__options_sizes(options);
 	m->admit = admit;
 	m->admit_arg = admit_arg;
@@ -72,6 +75,68 @@ int shmux__meeting_step(struct shmux__meeting *m, const char *address,
 void shmux__meeting_close(struct shmux__meeting *m)
 {
 	shmux__hello_close(m->hello);
+}
+
+const struct shmux_peer *shmux__meeting_peer(const struct shmux__meeting *m)
+{
+	return shmux__hello_peer(m->hello);
+}
+
+/* Why we have no session with them. */
+static const char *reason(int err, bool was_refused, enum shmux_role role)
+{
+	switch (err) {
+	case -EACCES:
+		if (was_refused)
+			return "it does not admit our user (EACCES)";
+		return role == SHMUX_ROLE_DIALLER ?
+			       "we accept no listener of that user (EACCES)" :
+			       "we do not admit that user (EACCES)";
+	case -EPROTO:
+		return was_refused ? "it says that we broke the protocol (EPROTO)" :
+				     "it broke the protocol (EPROTO)";
+	case -EPROTONOSUPPORT:
+		return "we have no version in common (EPROTONOSUPPORT)";
+	case -E2BIG:
+		return "one side's region is larger than the other takes (E2BIG)";
+	case -ECONNRESET:
+		return "it hung up amid the hello (ECONNRESET)";
+	case -EMFILE:
+	case -ENFILE:
+		return was_refused ? "it has no descriptor left (EMFILE)" :
+				     "we have no descriptor left (EMFILE)";
+	case -ENOMEM:
+		return was_refused ? "it has no memory left (ENOMEM)" :
+				     "we have no memory left (ENOMEM)";
+	case -ETIMEDOUT:
+		return "it has said nothing for too long (ETIMEDOUT)";
+	default:
+		return was_refused ? "it refused us" : "we refused it";
+	}
+}
+
+static void say(const struct shmux_session_options *o, const char *format, ...)
+{
+	char sentence[256];
+	va_list args;
+
+	if (!o->log)
+		return;
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	o->log(o->log_arg, SHMUX_LOG_INFO, sentence);
+}
+
+void shmux__meeting_log(const struct shmux__meeting *m, const char *address,
+			int err)
+{
+	const struct shmux_peer *peer = shmux__hello_peer(m->hello);
+
+	say(m->options, "no session at %s with process %ld of user %lu: %s",
+	    *address ? address : "a socket", (long)peer->pid,
+	    (unsigned long)peer->uid,
+	    reason(err, shmux__hello_was_refused(m->hello), m->role));
 }
 
 /* Step until it is over. */
@@ -111,6 +176,9 @@ static int meet(int fd, enum shmux_role role, const char *address,
 	if (err)
 		return err;
 	err = wait_for(&m, address, terms, session);
+	/* Who waits for a listener tries again after a hang-up, and again. */
+	if (err && err != -ECANCELED && err != -ECONNRESET)
+		shmux__meeting_log(&m, address, err);
 	shmux__meeting_close(&m);
 	return err;
 }
@@ -123,6 +191,9 @@ int shmux__dial(const struct shmux__address *address,
 	int fd = shmux__endpoint_connect(&address->sun, address->sun_len,
 					 terms->deadline, terms->cancelled);
 
+	if (fd == -EACCES)
+		say(options, "no session at %s: its file does not let us connect (EACCES)",
+		    address->text);
 	if (fd < 0)
 		return fd;
 	return meet(fd, SHMUX_ROLE_DIALLER, address->text, options, terms,

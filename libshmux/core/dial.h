@@ -21,6 +21,7 @@ struct shmux__hello;
 struct shmux__meeting {
 	struct shmux__hello *hello;
 	const struct shmux_session_options *options;	/* resolved; outlive it */
+	enum shmux_role role;
 	struct shmux__shm_sizes sizes;
 	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
 	void *admit_arg;
@@ -40,6 +41,14 @@ int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
 int shmux__meeting_step(struct shmux__meeting *m, const char *address,
 			struct shmux_session **session);
 void shmux__meeting_close(struct shmux__meeting *m);
+
+/* Who wants to meet us, or whom we wanted to; until close. */
+const struct shmux_peer *
+shmux__meeting_peer(const struct shmux__meeting *m);
+
+/* Tell the log why a meeting has ended with @err; until close. */
+void shmux__meeting_log(const struct shmux__meeting *m, const char *address,
+			int err);
 
 /* Whom to accept, and when to give up. */
 struct shmux__dial_terms {

@@ -3,19 +3,27 @@
  * listener.c - a name, those who connect to it, and the streams they open
  *
  * Owns one epoll descriptor with: the listening socket, a meeting for each
- * client that has not finished its hello, the descriptors of each session, and
- * an eventfd by which other threads of the process wake the accept. One thread
- * at a time polls; others that accept wait for it.
+ * client that has not finished its hello, the descriptors of each session, an
+ * eventfd by which other threads of the process wake the accept, and a timer
+ * that ends a rest. One thread at a time polls; others that accept wait for it.
+ *
+ * Strangers can connect at will, and say nothing. So meetings are bounded; who
+ * has the most loses its oldest, and a flood of one user's costs that user only.
+ * When a descriptor is not to be had for want of others, the oldest meeting
+ * makes way too; if there is none, the listening socket is left alone for REST,
+ * and who connects waits in its backlog.
  *
  * Locks: the listener's is taken first, then a session's. A session that has
  * something for the listener (notify) is called with its own lock held, so it
  * takes none: it puts its member on a list without a lock.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -28,9 +36,18 @@
 
 #define EVENTS 64
 #define MEETINGS_MAX 256
+#define HEAPS 64	/* of meetings, by user */
 #define CONNECTS 16	/* taken at once, before sessions have their turn */
+#define REST UINT64_C(20000000)	/* ns without a look at the listening socket */
+#define SENTENCES 16	/* a second, at most, about those who got no session */
 
-enum member_kind { MEMBER_ENDPOINT, MEMBER_WAKE, MEMBER_MEETING, MEMBER_SESSION };
+enum member_kind {
+	MEMBER_ENDPOINT,
+	MEMBER_WAKE,
+	MEMBER_TIMER,
+	MEMBER_MEETING,
+	MEMBER_SESSION,
+};
 
 /* Something that the epoll descriptor watches. */
 struct member {
@@ -38,6 +55,7 @@ struct member {
 	struct shmux_listener *l;
 	struct shmux_list node;		/* meetings or sessions of the listener */
 	struct shmux__meeting meeting;
+	uint32_t heap;			/* that the meeting counts in */
 	struct shmux_session *session;
 	struct member *next_told;	/* on @told */
 	uint32_t told;			/* it is */
@@ -51,10 +69,13 @@ struct shmux_listener {
 	struct shmux__endpoint endpoint;
 	struct shmux_listener_options options;
 	struct shmux_session_options session_options;
-	int epoll_fd, wake_fd;
-	struct member endpoint_member, wake_member;
+	int epoll_fd, wake_fd, timer_fd;
+	struct member endpoint_member, wake_member, timer_member;
 	struct shmux_list meetings, sessions;
 	uint32_t nr_meetings;
+	uint32_t heaps[HEAPS];		/* how many meetings, by user */
+	uint64_t log_since;		/* when the second began */
+	uint32_t nr_sentences;		/* in this second, also those not said */
 	struct shmux_list fresh;	/* sessions nobody has been given */
 	struct member *told;		/* without the lock */
 	struct member *gone;
@@ -101,6 +122,8 @@ static bool may_connect(const struct shmux_listener *l,
 			const struct shmux_peer *peer, int fd)
 {
 	gid_t groups[256];
+	struct ucred connected;
+	socklen_t connected_len = sizeof(connected);
 	socklen_t len = sizeof(groups), i;
 
 	if (peer->uid == l->options.uid)
@@ -112,7 +135,10 @@ static bool may_connect(const struct shmux_listener *l,
 	if (peer->gid == l->options.gid)
 		return true;
 #ifdef SO_PEERGROUPS
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+	/* They are those of who connected: was it the one that said hello? */
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connected, &connected_len) &&
+	    connected.pid == peer->pid && connected.uid == peer->uid &&
+	    !getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
 		for (i = 0; i < len / sizeof(gid_t); i++)
 			if (groups[i] == l->options.gid)
 				return true;
@@ -281,13 +307,63 @@ static int session_adopt(struct shmux_listener *l, struct shmux_session *s)
 	return 0;
 }
 
-static void meeting_drop(struct shmux_listener *l, struct member *m)
+/* A client got no session. Strangers shall not fill the log. */
+static void meeting_log(struct shmux_listener *l, struct member *m, int err)
 {
-	unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
+	const struct shmux_session_options *o = &l->session_options;
+	uint64_t now = shmux_clock_now();
+	char sentence[64];
+
+	if (!o->log)
+		return;
+	if (now - l->log_since >= SHMUX_NSEC_PER_SEC) {
+		if (l->nr_sentences > SENTENCES) {
+			snprintf(sentence, sizeof(sentence),
+				 "%u more clients got no session",
+				 l->nr_sentences - SENTENCES);
+			o->log(o->log_arg, SHMUX_LOG_INFO, sentence);
+		}
+		l->log_since = now;
+		l->nr_sentences = 0;
+	}
+	if (l->nr_sentences++ < SENTENCES)
+		shmux__meeting_log(&m->meeting, l->address.text, err);
+}
+
+/* It is over: its socket is no longer watched. */
+static void meeting_forget(struct shmux_listener *l, struct member *m)
+{
 	shmux__meeting_close(&m->meeting);
 	shmux_list_remove(&m->node);
 	l->nr_meetings--;
+	l->heaps[m->heap]--;
 	member_free_later(l, m);
+}
+
+static void meeting_drop(struct shmux_listener *l, struct member *m)
+{
+	unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
+	meeting_forget(l, m);
+}
+
+/* The user with the most meetings loses the one that has lasted longest. */
+static void meeting_make_way(struct shmux_listener *l)
+{
+	struct shmux_list *pos, *tmp;
+	uint32_t i, most = 0;
+	struct member *m;
+
+	for (i = 1; i < HEAPS; i++)
+		if (l->heaps[i] > l->heaps[most])
+			most = i;
+	shmux_list_for_each_safe(pos, tmp, &l->meetings) {
+		m = shmux_container_of(pos, struct member, node);
+		if (m->heap != most)
+			continue;
+		meeting_log(l, m, -ETIMEDOUT);
+		meeting_drop(l, m);
+		return;
+	}
 }
 
 static void meeting_serve(struct shmux_listener *l, struct member *m)
@@ -304,28 +380,21 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 			  shmux__hello_fd(m->meeting.hello), &ev);
 		return;
 	}
-	if (err)
-		unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
-	/* Done: its socket is the session's and watched as such, if at all. */
-	if (!err) {
-		nr = s->link->ops->descriptors(s->link, fds);
-		while (nr--)
-			unwatch_fd(l, fds[nr]);
-	}
-	shmux__meeting_close(&m->meeting);
-	shmux_list_remove(&m->node);
-	l->nr_meetings--;
 	if (err) {
-		member_free_later(l, m);
+		meeting_log(l, m, err);
+		meeting_drop(l, m);
 		return;
 	}
+	/* Done: its socket is the session's and watched as such, if at all. */
+	nr = s->link->ops->descriptors(s->link, fds);
+	while (nr--)
+		unwatch_fd(l, fds[nr]);
+	meeting_forget(l, m);
 	if (!l->by_session) {
-		member_free_later(l, m);
 		session_adopt(l, s);
 		return;
 	}
 	fresh = calloc(1, sizeof(*fresh));
-	member_free_later(l, m);
 	if (!fresh) {
 		shmux_session_close(s, 0);
 		return;
@@ -335,12 +404,33 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 	shmux_list_append(&l->fresh, &fresh->node);
 }
 
+/* Leave the listening socket alone for a while, or turn to it again. */
+static void endpoint_rest(struct shmux_listener *l, bool rest)
+{
+	struct itimerspec in = {
+		.it_value = shmux_clock_timespec(rest ? REST : 0),
+	};
+	struct epoll_event ev = {
+		.events = rest ? 0 : EPOLLIN,
+		.data.ptr = &l->endpoint_member,
+	};
+
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->endpoint.fd, &ev);
+	timerfd_settime(l->timer_fd, 0, &in, NULL);
+}
+
 /* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
 static int connection_take(struct shmux_listener *l)
 {
 	int fd = shmux__endpoint_accept(&l->endpoint), err;
 	struct member *m;
 
+	if (fd < 0 && fd != -EAGAIN && l->nr_meetings) {
+		meeting_make_way(l);
+		fd = shmux__endpoint_accept(&l->endpoint);
+	}
+	if (fd < 0 && fd != -EAGAIN)
+		endpoint_rest(l, true);
 	if (fd < 0)
 		return fd;
 	m = calloc(1, sizeof(*m));
@@ -363,11 +453,13 @@ static int connection_take(struct shmux_listener *l)
 		return err;
 	}
 	shmux_list_append(&l->meetings, &m->node);
-	/* Too many that say nothing: the one that has said it longest goes. */
-	if (++l->nr_meetings > MEETINGS_MAX)
-		meeting_drop(l, shmux_container_of(l->meetings.next,
-						   struct member, node));
+	m->heap = shmux__meeting_peer(&m->meeting)->uid % HEAPS;
+	l->heaps[m->heap]++;
+	l->nr_meetings++;
+	/* First: what it has said already saves it from being one too many. */
 	meeting_serve(l, m);
+	if (l->nr_meetings > MEETINGS_MAX)
+		meeting_make_way(l);
 	return 0;
 }
 
@@ -428,6 +520,9 @@ static int poll_once(struct shmux_listener *l, int timeout)
 			if (read(l->wake_fd, &count, sizeof(count)) < 0)
 				continue;
 			break;
+		case MEMBER_TIMER:
+			endpoint_rest(l, false);
+			break;
 		case MEMBER_MEETING:
 			meeting_serve(l, m);
 			break;
@@ -487,6 +582,7 @@ int shmux_listener_open(const char *address,
 	shmux_list_init(&l->fresh);
 	l->endpoint_member.kind = MEMBER_ENDPOINT;
 	l->wake_member.kind = MEMBER_WAKE;
+	l->timer_member.kind = MEMBER_TIMER;
 
 	err = shmux__endpoint_open(&l->endpoint, &l->address.sun,
 				   l->address.sun_len, (int)o->backlog,
@@ -503,15 +599,24 @@ int shmux_listener_open(const char *address,
 		err = -errno;
 		goto err_close_epoll;
 	}
+	l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (l->timer_fd < 0) {
+		err = -errno;
+		goto err_close_wake;
+	}
 	err = watch_fd(l, l->endpoint.fd, &l->endpoint_member);
 	if (!err)
 		err = watch_fd(l, l->wake_fd, &l->wake_member);
+	if (!err)
+		err = watch_fd(l, l->timer_fd, &l->timer_member);
 	if (err)
-		goto err_close_wake;
+		goto err_close_timer;
 	*listener = l;
 	errno = saved;
 	return 0;
 
+err_close_timer:
+	close(l->timer_fd);
 err_close_wake:
 	close(l->wake_fd);
 err_close_epoll:
@@ -686,6 +791,7 @@ void shmux_listener_close(struct shmux_listener *l)
 		shmux_session_close(s, 0);
 	free_gone(l);
 	shmux__endpoint_close(&l->endpoint);
+	close(l->timer_fd);
 	close(l->wake_fd);
 	close(l->epoll_fd);
 	free(l);

@@ -84,6 +84,7 @@ struct shmux__hello {
 	enum shmux_role role;
 	enum hello_state state;
 	int err;
+	bool was_refused;	/* by the other side: @err is its */
 	int fd;			/* the region's, which closes it */
 	int type;		/* SOCK_SEQPACKET or SOCK_STREAM */
 	struct shmux__region *region;
@@ -352,6 +353,21 @@ static bool is_anonymous(int fd, const struct ucred *cred)
 	       peer.pid || peer.uid != overflow_id || peer.gid != overflow_id;
 }
 
+/* For want of anything better, until it has said hello. */
+static void ask_who_connected(struct shmux__hello *h)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(h->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return;
+	h->peer = (struct shmux_peer){
+		.pid = cred.pid,
+		.uid = cred.uid,
+		.gid = cred.gid,
+	};
+}
+
 static int check_message(struct shmux__hello *h)
 {
 	const struct hello_message *m = &h->in;
@@ -370,6 +386,7 @@ static int check_message(struct shmux__hello *h)
 		/* -EAGAIN would have our caller step on. */
 		if (m->status >= 0 || m->status < -4095 || m->status == -EAGAIN)
 			return -EPROTO;
+		h->was_refused = true;
 		return m->status;
 	}
 	if (m->kind != want || m->status)
@@ -501,8 +518,10 @@ static int step_acceptor(struct shmux__hello *h)
 		}
 		ancillary_close(&h->anc);
 		err = make_region(h);
-		if (err)
+		if (err) {
+			send_refusal(h, err);
 			return err;
+		}
 		h->state = SEND;
 	}
 	return send_own(h);
@@ -551,6 +570,7 @@ int shmux__hello_open(int fd, enum shmux_role role,
 	h->type = type;
 	h->memfd = -1;
 	ancillary_init(&h->anc);
+	ask_who_connected(h);
 	err = shmux__memfd_open(fd, role, &h->region);
 	if (err)
 		goto err_free;
@@ -590,6 +610,11 @@ short shmux__hello_events(const struct shmux__hello *h)
 const struct shmux_peer *shmux__hello_peer(const struct shmux__hello *h)
 {
 	return &h->peer;
+}
+
+bool shmux__hello_was_refused(const struct shmux__hello *h)
+{
+	return h->was_refused;
 }
 
 void shmux__hello_close(struct shmux__hello *h)

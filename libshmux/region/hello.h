@@ -9,6 +9,7 @@
 #ifndef SHMUX_REGION_HELLO_H
 #define SHMUX_REGION_HELLO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <shmux/common.h>
@@ -49,8 +50,14 @@ int shmux__hello_step(struct shmux__hello *hello,
 int shmux__hello_fd(const struct shmux__hello *hello);
 short shmux__hello_events(const struct shmux__hello *hello);
 
-/* Who is at the other end; known once the step has got that far. */
+/*
+ * Who is at the other end: as they have said hello; until then who connected or
+ * listened, as far as the kernel knows.
+ */
 const struct shmux_peer *shmux__hello_peer(const struct shmux__hello *hello);
+
+/* Whether the errno that ended it is the other side's. */
+bool shmux__hello_was_refused(const struct shmux__hello *hello);
 void shmux__hello_close(struct shmux__hello *hello);
 
 #endif /* SHMUX_REGION_HELLO_H */

@@ -71,7 +71,7 @@ struct shmux_peer {
 /* How much a log sentence matters. */
 enum shmux_log_level {
 	SHMUX_LOG_ERROR,	/* a session was lost: EPROTO or ENOMEM */
-	SHMUX_LOG_INFO,		/* the peer has gone */
+	SHMUX_LOG_INFO,		/* the peer has gone; no session was made, and why */
 };
 
 /**
