@@ -417,12 +417,16 @@ static void shm_chunk_return(struct shmux__link *l, uint32_t handle)
 static int shm_begin_wait(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);
-	uint32_t consumer = s->tx.consumer, returned = s->returned.next;
+	bool news;
 
 	if (shmux__producer_refresh(&s->tx) || take_returns(s))
 		return -EPROTO;
+	/* Also what another thread, which wanted room, has taken note of. */
+	news = s->tx.consumer != s->seen_consumer ||
+	       s->returned.next != s->seen_returned;
 	s->seen_consumer = s->tx.consumer;
-	return s->tx.consumer != consumer || s->returned.next != returned;
+	s->seen_returned = s->returned.next;
+	return news;
 }
 
 static bool shm_ready(struct shmux__link *l, uint32_t reasons)

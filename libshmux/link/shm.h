@@ -48,6 +48,7 @@ struct shmux__shm {
 	uint32_t armed;		/* our armed word */
 	uint32_t seen_kicks;	/* the peer's kicks, as of arm */
 	uint32_t seen_consumer;	/* the peer's index, as of begin_wait */
+	uint32_t seen_returned;	/* chunks that had come back by then */
 };
 
 /* Sizes of our region. */
@@ -200,6 +201,7 @@ static inline bool shmux__shm_ready(struct shmux__shm *s, uint32_t reasons)
 	if (__builtin_expect(!(reasons & SHMUX_ARMED_ROOM), 1))
 		return false;
 	return shmux_load_relaxed(s->tx.peer_consumer) != s->seen_consumer ||
+	       shmux_load_relaxed(&s->returned.next) != s->seen_returned ||
 	       shmux__returns_ready(&s->returned);
 }
 

@@ -1246,6 +1246,44 @@ TEST_F(shm, sleeper_of_any_reason_is_kicked_when_the_ring_is_full)
 	EXPECT_EQ(SHMUX_ARMED_FUTEX, publish(self->far));
 }
 
+/* A thread waits for room; before it looks, another one finds some. */
+TEST_F(shm, room_that_a_send_has_seen_first_is_still_news_to_who_waits)
+{
+	struct shmux__frame f;
+
+	fill_ring(self->near);
+	publish(self->near);
+	self->near->ops->begin_wait(self->near);
+	EXPECT_EQ(0, self->near->ops->begin_wait(self->near));
+	while (shmux__link_receive(self->far, &f))
+		;
+	publish(self->far);
+
+	ASSERT_EQ(0, send_u32(self->near, SHMUX_FRAME_CREDIT, 1, 1));
+
+	EXPECT_TRUE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
+	EXPECT_EQ(1, self->near->ops->begin_wait(self->near));
+	EXPECT_EQ(0, self->near->ops->begin_wait(self->near));
+}
+
+TEST_F(shm, chunk_that_another_has_taken_back_first_is_still_news_to_who_waits)
+{
+	uint32_t block = lend(_metadata, self);
+	uint64_t lent, used;
+
+	self->near->ops->begin_wait(self->near);
+	EXPECT_EQ(0, self->near->ops->begin_wait(self->near));
+	self->far->ops->chunk_return(self->far, block);
+
+	self->near->ops->arena(self->near, &lent, &used);
+	ASSERT_EQ(0, lent);
+
+	EXPECT_TRUE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
+	EXPECT_EQ(1, self->near->ops->begin_wait(self->near));
+	EXPECT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_ROOM));
+	EXPECT_EQ(0, self->near->ops->begin_wait(self->near));
+}
+
 TEST_F(shm, sleeper_for_room_is_kicked_when_slots_become_free)
 {
 	uint32_t i, bells = 0;
