@@ -116,6 +116,7 @@ static void untell(struct shmux_session *s)
 	s->told = false;
 	if (read(s->event_fd, &count, sizeof(count)) < 0)
 		errno = saved;
+	shmux__wake_again(s);
 }
 
 static void note_writable(struct shmux_stream *st)
@@ -187,7 +188,7 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	rung = !s->error && l->ops->rung(l);
 	s->counters.kicks_received += rung;
 	/* Woken for nothing that we know of: a stray byte, or a death. */
-	if (!s->error && ((rung || idle) && l->ops->clear(l)))
+	if (!s->error && ((rung || idle) && shmux__clear(s)))
 		shmux__session_lost(s);
 	if (!s->error && idle && l->ops->check_alive(l))
 		shmux__session_lost(s);

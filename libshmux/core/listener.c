@@ -253,7 +253,7 @@ static bool session_serve(struct shmux_session *s, bool by_event)
 	shmux_lock(&s->lock);
 	if (!s->error && by_event) {
 		s->counters.kicks_received += l->ops->rung(l);
-		if (l->ops->clear(l) || l->ops->check_alive(l))
+		if (shmux__clear(s) || l->ops->check_alive(l))
 			shmux__session_lost(s);
 	}
 	if (!s->leader || s->leader_asleep) {

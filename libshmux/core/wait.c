@@ -46,6 +46,22 @@ void shmux__wake(struct shmux__waiter *w)
 		s->link->ops->poke(s->link, &w->poke);
 }
 
+void shmux__wake_again(struct shmux_session *s)
+{
+	if (s->leader_deep && s->leader->poke)
+		poke_deep(s);
+}
+
+int shmux__clear(struct shmux_session *s)
+{
+	int err = s->link->ops->clear(s->link);
+
+	/* The bell may have been for one who sleeps on it, and will not hear it now. */
+	if (s->leader_deep)
+		shmux__wake(s->leader);
+	return err;
+}
+
 void shmux__wake_stream_slow(struct shmux_stream *st, uint32_t kinds)
 {
 	struct shmux__waiter *w;

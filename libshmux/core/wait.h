@@ -104,4 +104,13 @@ static inline void shmux__drain_into(struct shmux__waiter *w)
  */
 bool shmux__watch(struct shmux_session *s, uint32_t reasons);
 
+/*
+ * Take what came over the link's descriptors, in a call that has polled them.
+ * Return: as the link's clear.
+ */
+int shmux__clear(struct shmux_session *s);
+
+/* The session's eventfd has been read: a poke that it stood for is repeated. */
+void shmux__wake_again(struct shmux_session *s);
+
 #endif /* SHMUX_CORE_WAIT_H */
