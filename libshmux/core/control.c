@@ -10,6 +10,7 @@
 
 #include "core/credit.h"
 #include "core/core.h"
+#include "core/wait.h"
 
 static int send_u32(struct shmux_session *s, uint32_t type, uint32_t id,
 		    uint32_t value)
@@ -156,6 +157,8 @@ void shmux__control_flush(struct shmux_session *s)
 		s->link->ops->last_word(s->link, 0);
 	if (err == -EPROTO)
 		shmux__session_die(s, err);
+	else if (err)
+		shmux__room_wanted(s);
 }
 
 int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code)

@@ -152,8 +152,10 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 			return s->error;
 		st->state |= STREAM_WANTS_WRITE;
 		/* For the pump, if there is one, to tell when there is some. */
-		if (room && s->events_on)
+		if (room && s->events_on) {
 			s->wants_room = true;
+			shmux__room_wanted(s);
+		}
 		return -EAGAIN;
 	}
 	err = shmux__wait(w, send_deadline(st), room);
@@ -577,12 +579,14 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 /* Under the lock: the span is spent. */
 static void span_return(struct shmux_stream *st, struct shmux_span *span)
 {
+	struct shmux_session *s = st->s;
 	struct shmux__chunk c = span_chunk(span);
 
-	if (!st->s->error)
-		st->s->link->ops->chunk_put(st->s->link, &c);
+	if (!s->error)
+		s->link->ops->chunk_put(s->link, &c);
 	st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT];
 	shmux__wake_stream(st, WAIT_WRITE);
+	shmux__room_made(s);
 }
 
 ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
@@ -627,6 +631,8 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 		st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT] -
 				 shmux__cost((uint32_t)len);
 		l->ops->chunk_send(l, fin, st->id, &c, (uint32_t)len);
+		/* What was reserved beyond @len is free. */
+		shmux__room_made(s);
 		s->counters.bytes_sent += len;
 		l->frames_sent++;
 		if (fin) {

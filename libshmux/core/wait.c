@@ -151,13 +151,41 @@ static bool wants_room(const struct shmux_session *s)
 
 bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 {
+	bool news;
+
 	s->watch |= reasons;
 	if (s->leader || s->error)
 		return false;
 	arm(s, s->watch | SHMUX_ARMED_SOCKET |
 	       (wants_room(s) ? SHMUX_ARMED_ROOM : 0));
-	return shmux__link_ready(s->link, 0) ||
-	       (wants_room(s) && s->link->ops->has_room(s->link));
+	news = shmux__link_ready(s->link, 0);
+	if (wants_room(s) && s->link->ops->has_room(s->link)) {
+		if (s->wants_room)
+			shmux__events_tell(s);
+		/* Those who wait for room, and nobody leads, are awake. */
+		news |= s->in_pump || shmux__owes(s);
+	}
+	return news;
+}
+
+/* The peer outpaces us, or another thread is to go on: let the poller. */
+static void tell_poller(struct shmux_session *s)
+{
+	shmux__events_tell(s);
+	if (s->notify)
+		s->notify(s->notify_arg);
+}
+
+void shmux__room_wanted(struct shmux_session *s)
+{
+	if (s->error || s->in_pump)
+		return;
+	if (s->leader) {
+		if (!s->leader_room)
+			shmux__wake(s->leader);
+	} else if (s->watch && shmux__watch(s, 0)) {
+		tell_poller(s);
+	}
 }
 
 /* Nobody leads any more; the poller's reasons are to be armed again. */
@@ -172,10 +200,7 @@ static void rewatch(struct shmux_session *s)
 	}
 	if (i < REWATCH_MAX || s->error)
 		return;
-	/* The peer outpaces us: let the poller go on. */
-	shmux__events_tell(s);
-	if (s->notify)
-		s->notify(s->notify_arg);
+	tell_poller(s);
 }
 
 void shmux__wait_end_slow(struct shmux__waiter *w)
@@ -370,6 +395,14 @@ static void wake_room(struct shmux_session *s)
 		if (w->room)
 			shmux__wake(w);
 	}
+}
+
+void shmux__room_made(struct shmux_session *s)
+{
+	if (s->nr_room)
+		wake_room(s);
+	if (s->wants_room)
+		shmux__events_tell(s);
 }
 
 /*

@@ -105,6 +105,15 @@ static inline void shmux__drain_into(struct shmux__waiter *w)
 bool shmux__watch(struct shmux_session *s, uint32_t reasons);
 
 /*
+ * Something waits for room since just now, without a waiter of its own: whoever
+ * sleeps for the session must do so for room, too.
+ */
+void shmux__room_wanted(struct shmux_session *s);
+
+/* Room was made by a call of ours, of which the peer will not tell. */
+void shmux__room_made(struct shmux_session *s);
+
+/*
  * Take what came over the link's descriptors, in a call that has polled them.
  * Return: as the link's clear.
  */

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * wake.c - nobody sleeps on while what it waits for has come
+ *
+ * What the models of tests/spin found in the code, played through with the
+ * library: threads that block, an event loop and calls that do neither, all on
+ * one session. The far side does nothing by itself, so nothing else can wake us.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include "kselftest_harness.h"
+#include "linux/shmux_ring.h"
+#include "pair.h"
+#include "process.h"
+
+#define SLOTS 64
+#define CONTROL (SLOTS / 8) /* slots that payload leaves to control frames */
+#define NR_OTHERS (CONTROL + 1)
+
+FIXTURE(wake)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_session *session;
+	struct shmux_stream *near;
+	struct shmux_stream *others[NR_OTHERS];
+};
+
+FIXTURE_VARIANT(wake)
+{
+	enum pair_kind kind;
+};
+
+FIXTURE_VARIANT_ADD(wake, same_process){
+	.kind = PAIR_SAME_PROCESS,
+};
+
+FIXTURE_VARIANT_ADD(wake, two_processes){
+	.kind = PAIR_TWO_PROCESSES,
+};
+
+FIXTURE_SETUP(wake)
+{
+	/* Little room, and so much credit that it never is what is missing. */
+	struct shmux_session_options *small =
+		SESSION_OPTIONS(.ring_slots = SLOTS, .arena_size = 65536, .first_grant = 1 << 18,
+				.streams_max = 32);
+
+	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, small, small));
+	self->far = &self->pair.far;
+	self->session = self->pair.session;
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	for (int i = 0; i < NR_OTHERS; i++)
+		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->others[i]));
+	ASSERT_LE(0, far_pump(self->far));
+}
+
+FIXTURE_TEARDOWN(wake)
+{
+	for (int i = 0; i < NR_OTHERS; i++)
+		shmux_stream_close(self->others[i]);
+	shmux_stream_close(self->near);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+static bool is_readable(struct shmux_session *session, uint64_t timeout)
+{
+	struct pollfd fd = { .fd = shmux_session_fd(session), .events = POLLIN };
+
+	return poll(&fd, 1, (int)(timeout / MSEC)) == 1;
+}
+
+/* Poll and pump, as a loop does, until @stream is named for @event. */
+static bool loop_until(struct shmux_session *session, struct shmux_stream *stream, uint32_t event)
+{
+	uint64_t end = shmux_now() + LONG_ENOUGH;
+	struct shmux_event events[16];
+	int n;
+
+	while (shmux_now() < end && is_readable(session, LONG_ENOUGH)) {
+		n = shmux_session_pump(session, events, 16);
+		while (n-- > 0)
+			if (events[n].stream == stream && (events[n].events & event))
+				return true;
+	}
+	return false;
+}
+
+/* A loop has polled and pumped all there was, and is about to poll again. */
+static void begin_loop(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self)
+{
+	ASSERT_LE(0, shmux_session_fd(self->session));
+	ASSERT_LE(0, session_pump(self->session));
+	ASSERT_FALSE(is_readable(self->session, 0));
+}
+
+/* Fill the ring with payload, up to what is kept for control. */
+static void fill_ring(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self)
+{
+	char buf[56] = { 0 };
+
+	while (session_counters(self->session).ring_depth < SLOTS - CONTROL)
+		ASSERT_EQ(sizeof(buf), shmux_stream_write(self->near, buf, sizeof(buf)));
+}
+
+/* A write without waiting finds the ring full. */
+static void meet_full_ring(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self)
+{
+	fill_ring(_metadata, self);
+	ASSERT_EQ(-EAGAIN, shmux_stream_try_write(self->near, "x", 1));
+}
+
+/* Say more ends than there is room for: one is owed, that of the far's newest stream. */
+static void owe_a_reset(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self)
+{
+	fill_ring(_metadata, self);
+	for (int i = 0; i < NR_OTHERS; i++)
+		ASSERT_EQ(0, shmux_stream_reset(self->others[i], SHMUX_CODE_USER + i));
+	ASSERT_EQ(SLOTS, session_counters(self->session).ring_depth);
+}
+
+/* Whether the far side hears of that reset, if it pumps. */
+static bool far_hears_reset(FIXTURE_DATA(wake) * self)
+{
+	uint32_t code = 0;
+
+	far_pump(self->far);
+	return !far_reset_code(self->far, &code) && code == SHMUX_CODE_USER + NR_OTHERS - 1;
+}
+
+static int64_t read_one(void *arg)
+{
+	char buf[8];
+
+	return shmux_stream_read(arg, buf, sizeof(buf));
+}
+
+/* End what read_one() waits for. */
+static void cancel_reader(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self,
+			  struct worker *reader)
+{
+	shmux_stream_unblock(self->near, SHMUX_READ);
+	EXPECT_EQ(-ECANCELED, worker_join(reader));
+}
+
+/* --- room in the ring -------------------------------------------------------- */
+
+TEST_F(wake, loop_is_told_of_room_for_a_write_that_met_a_full_ring_after_the_pump)
+{
+	begin_loop(_metadata, self);
+	meet_full_ring(_metadata, self);
+
+	ASSERT_LE(0, far_pump(self->far));
+
+	EXPECT_TRUE(loop_until(self->session, self->near, SHMUX_EVENT_WRITE));
+}
+
+TEST_F(wake, loop_is_told_of_room_while_another_thread_is_blocked)
+{
+	struct worker reader;
+
+	begin_loop(_metadata, self);
+	worker_start(&reader, read_one, self->near);
+	ASSERT_TRUE(worker_wait_blocked(&reader));
+	meet_full_ring(_metadata, self);
+	ASSERT_LE(0, session_pump(self->session));
+
+	ASSERT_LE(0, far_pump(self->far));
+
+	EXPECT_TRUE(loop_until(self->session, self->near, SHMUX_EVENT_WRITE));
+	cancel_reader(_metadata, self, &reader);
+}
+
+TEST_F(wake, loop_wakes_to_say_what_is_owed_since_the_pump)
+{
+	begin_loop(_metadata, self);
+	owe_a_reset(_metadata, self);
+
+	ASSERT_LE(0, far_pump(self->far));
+
+	EXPECT_TRUE(is_readable(self->session, LONG_ENOUGH));
+	ASSERT_LE(0, session_pump(self->session));
+	EXPECT_TRUE(far_hears_reset(self));
+}
+
+TEST_F(wake, blocked_reader_wakes_to_say_what_another_thread_owes)
+{
+	struct worker reader;
+
+	worker_start(&reader, read_one, self->near);
+	ASSERT_TRUE(worker_wait_blocked(&reader));
+	owe_a_reset(_metadata, self);
+
+	EXPECT_TRUE(wait_until(far_hears_reset(self)));
+	cancel_reader(_metadata, self, &reader);
+}
+
+/* --- room in the arena -------------------------------------------------------- */
+
+static int64_t reserve_one(void *arg)
+{
+	struct shmux_span span;
+	int ret = shmux_stream_reserve(arg, 8192, &span, 0);
+
+	if (!ret)
+		shmux_stream_cancel(arg, &span);
+	return ret;
+}
+
+/* Reserve the whole arena. */
+static void use_up_arena(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self,
+			 struct shmux_span spans[4])
+{
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(0, shmux_stream_reserve(self->near, 16384, &spans[i], SHMUX_NOWAIT));
+}
+
+static void give_up_arena(FIXTURE_DATA(wake) * self, struct shmux_span spans[4])
+{
+	for (int i = 0; i < 4; i++)
+		shmux_stream_cancel(self->near, &spans[i]);
+}
+
+TEST_F(wake, span_that_is_cancelled_makes_room_for_another_stream)
+{
+	struct shmux_span spans[4];
+	struct worker writer;
+
+	use_up_arena(_metadata, self, spans);
+	worker_start(&writer, reserve_one, self->others[0]);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+
+	shmux_stream_cancel(self->near, &spans[0]);
+
+	EXPECT_TRUE(wait_until(worker_is_done(&writer)));
+	shmux_stream_unblock(self->others[0], SHMUX_WRITE);
+	EXPECT_EQ(0, worker_join(&writer));
+	give_up_arena(self, spans);
+}
+
+TEST_F(wake, span_that_is_submitted_in_part_makes_room_for_another_stream)
+{
+	struct shmux_span spans[4];
+	struct worker writer;
+
+	use_up_arena(_metadata, self, spans);
+	worker_start(&writer, reserve_one, self->others[0]);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+
+	ASSERT_EQ(1, shmux_stream_submit(self->near, &spans[0], 1, 0));
+
+	EXPECT_TRUE(wait_until(worker_is_done(&writer)));
+	shmux_stream_unblock(self->others[0], SHMUX_WRITE);
+	EXPECT_EQ(0, worker_join(&writer));
+	give_up_arena(self, spans);
+}
+
+TEST_F(wake, loop_is_told_of_room_that_a_cancelled_span_makes)
+{
+	struct shmux_span spans[4], more;
+
+	begin_loop(_metadata, self);
+	use_up_arena(_metadata, self, spans);
+	ASSERT_EQ(-EAGAIN, shmux_stream_reserve(self->others[0], 8192, &more, SHMUX_NOWAIT));
+	ASSERT_FALSE(is_readable(self->session, 0));
+
+	shmux_stream_cancel(self->near, &spans[0]);
+
+	EXPECT_TRUE(loop_until(self->session, self->others[0], SHMUX_EVENT_WRITE));
+	give_up_arena(self, spans);
+}
+
+/* --- a blocked call and an event loop, woken by the same bell ------------------- */
+
+/*
+ * From now on the thread runs only while this one, on the same CPU, sleeps. So
+ * what both are woken for, this one always does first.
+ */
+static bool put_behind(struct worker *w)
+{
+	struct sched_param param = { 0 };
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	return !sched_setaffinity(0, sizeof(one), &one) &&
+	       !sched_setaffinity(w->tid, sizeof(one), &one) &&
+	       !sched_setscheduler(w->tid, SCHED_IDLE, &param);
+}
+
+/* A reader that sleeps on the descriptors, as one does that has slept for long. */
+static void start_deep_reader(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self,
+			      struct worker *reader)
+{
+	uint64_t sleeps;
+
+	worker_start(reader, read_one, self->near);
+	ASSERT_TRUE(worker_wait_blocked(reader));
+	/* Its second sleep is a deep one. */
+	sleeps = session_counters(self->session).sleeps;
+	ASSERT_TRUE(wait_until(session_counters(self->session).sleeps > sleeps));
+	ASSERT_TRUE(worker_wait_blocked(reader));
+	ASSERT_TRUE(put_behind(reader));
+}
+
+/* To the stream that is self->near here. */
+static int64_t side_write_first(struct side *side)
+{
+	return shmux_stream_write(side->streams[0], "b", 1);
+}
+
+TEST_F(wake, reader_hears_of_its_bytes_after_the_loop_has_answered_the_bell)
+{
+	struct worker reader;
+
+	begin_loop(_metadata, self);
+	start_deep_reader(_metadata, self, &reader);
+
+	/* To another stream: the loop takes it, and the reader may sleep on. */
+	ASSERT_EQ(1, far_write(self->far, "a", 1));
+	ASSERT_TRUE(loop_until(self->session, self->others[NR_OTHERS - 1], SHMUX_EVENT_READ));
+	ASSERT_TRUE(wait_until(!is_readable(self->session, 0) || session_pump(self->session) < 0));
+	ASSERT_TRUE(worker_wait_blocked(&reader));
+
+	ASSERT_EQ(1, far_run(self->far, side_write_first));
+
+	EXPECT_TRUE(wait_until(worker_is_done(&reader)));
+	shmux_stream_unblock(self->near, SHMUX_READ);
+	EXPECT_EQ(1, worker_join(&reader));
+}
+
+TEST_F(wake, reader_hears_of_its_end_though_the_loop_is_told_and_pumps_at_once)
+{
+	struct worker reader;
+	char buf[8];
+
+	begin_loop(_metadata, self);
+	start_deep_reader(_metadata, self, &reader);
+	ASSERT_EQ(1, far_write(self->far, "a", 1));
+
+	/* Both the poke and the news for the loop go by the session's eventfd. */
+	shmux_stream_unblock(self->near, SHMUX_READ);
+	ASSERT_EQ(1, shmux_stream_try_read(self->others[NR_OTHERS - 1], buf, sizeof(buf)));
+	ASSERT_LT(0, session_pump(self->session));
+
+	EXPECT_TRUE(wait_until(worker_is_done(&reader)));
+	shmux_stream_unblock(self->near, SHMUX_READ);
+	EXPECT_EQ(-ECANCELED, worker_join(&reader));
+}
+
+TEST_HARNESS_MAIN
