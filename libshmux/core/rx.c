@@ -86,20 +86,24 @@ static bool extend(struct shmux_stream *st, const struct shmux__frame *f,
 	return true;
 }
 
-/* How large a buffer for @n bytes, when @queued wait already. */
+/* How large a buffer for @n bytes behind what is queued. */
 static uint32_t buffer_size(const struct shmux_stream *st, uint32_t n)
 {
-	uint32_t size;
+	const struct shmux__rx *last = st->rx_last;
+	uint32_t size = BUFFER_MIN;
 
 	/* Not 0, which says that the payload is in a chunk. */
 	if (st->state & STREAM_MESSAGES)
 		return n ? n : 1;
-	/* As much again as waits already: in all at most thrice the payload. */
-	size = 2 * st->rx_queued;
+	/*
+	 * Twice the one before, which is full: in all at most thrice the payload.
+	 * Behind a chunk there is none: tiny records between chunks would each
+	 * begin a large one.
+	 */
+	if (last && last->size)
+		size = 2 * last->size;
 	if (size > BUFFER_MAX)
 		size = BUFFER_MAX;
-	if (size < BUFFER_MIN)
-		size = BUFFER_MIN;
 	return size < n ? n : size;
 }
 

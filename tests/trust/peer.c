@@ -1105,4 +1105,184 @@ TEST_F(peer, hunger_of_the_peer_gets_it_no_more_than_window_and_budget)
 	check_friend(_metadata, self);
 }
 
+/* --- memory --------------------------------------------------------------- */
+
+/* The sanitizer's; it is there only in a build with it. */
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+/* Bytes that this process has from malloc(). */
+static uint64_t allocated(void)
+{
+	struct mallinfo2 info;
+
+	if (__sanitizer_get_current_allocated_bytes)
+		return __sanitizer_get_current_allocated_bytes();
+	info = mallinfo2();
+	return info.uordblks + info.hblkhd;
+}
+
+enum flood_kind {
+	FLOOD_TINY,
+	FLOOD_TINY_MESSAGES,
+	FLOOD_EMPTY_MESSAGES,
+	FLOOD_PARTS_OF_A_MESSAGE,
+	FLOOD_TINY_BETWEEN_CHUNKS,
+	FLOOD_RANDOM,
+	FLOOD_CHUNKS,
+	NR_FLOODS,
+};
+
+struct flood {
+	enum flood_kind kind;
+	uint32_t nr; /* of streams */
+};
+
+/* The @k-th record of a stream. */
+static struct frame flood_record(const struct flood *flood, uint32_t k)
+{
+	struct frame f = { .type = SHMUX_FRAME_DATA, .len = 1 };
+
+	switch (flood->kind) {
+	case FLOOD_EMPTY_MESSAGES:
+		f.len = 0;
+		break;
+	case FLOOD_PARTS_OF_A_MESSAGE:
+		f.flags = SHMUX_FLAG_MORE;
+		break;
+	case FLOOD_TINY_BETWEEN_CHUNKS:
+		if (!(k & 1))
+			break;
+		f.type = SHMUX_FRAME_DESCRIPTOR;
+		f.len = 961;
+		break;
+	case FLOOD_RANDOM:
+		f.len = k * 2654435761u % 6000;
+		break;
+	case FLOOD_CHUNKS:
+		f.type = SHMUX_FRAME_DESCRIPTOR;
+		f.len = 65536;
+		break;
+	default:
+		break;
+	}
+	return f;
+}
+
+/* What the flooding foe knows of its streams. */
+static struct {
+	uint32_t credit, nr_said;
+	bool opened, hungry;
+} flooded[64];
+
+static void flood_hear(struct shmux_session *s)
+{
+	struct shmux__frame f;
+
+	while (shmux__link_receive(s->link, &f) > 0) {
+		if (f.type != SHMUX_FRAME_CREDIT)
+			continue;
+		flooded[f.id & SHMUX_ID_INDEX_MAX].credit += f.value[0];
+		flooded[f.id & SHMUX_ID_INDEX_MAX].hungry = false;
+	}
+	shmux__consumer_publish(&attacker_shm(s)->rx);
+}
+
+/* Say a record. Return: whether there was credit and room. */
+static bool flood_one(struct shmux_session *s, const struct flood *flood, uint32_t i)
+{
+	static char body[65536];
+	struct frame f = flood_record(flood, flooded[i].nr_said);
+	uint32_t cost = shmux__cost(f.len), id = attacker_id(s, i, 1);
+	struct shmux_body_descriptor at = { attacker_header(s)->arena_offset, f.len };
+	struct shmux__producer *tx = &attacker_shm(s)->tx;
+
+	shmux__producer_refresh(tx);
+	if (flooded[i].credit < cost || !shmux__producer_fits(tx, shmux__ring_slots(f.len), 0))
+		return false;
+	flooded[i].credit -= cost;
+	flooded[i].nr_said++;
+	if (f.type == SHMUX_FRAME_DESCRIPTOR)
+		attacker_add(s, f.type, 0, id, &at, sizeof(at));
+	else
+		attacker_add(s, f.type, f.flags, id, body, f.len);
+	return true;
+}
+
+/* Send all there is credit for, and ask for more. Return: frames. */
+static int64_t side_flood(struct side *side)
+{
+	const struct flood *flood = side->in;
+	struct shmux_session *s = side->session;
+	struct shmux_body_open open = {
+		.flags = flood->kind >= FLOOD_TINY_MESSAGES &&
+			 flood->kind <= FLOOD_PARTS_OF_A_MESSAGE,
+	};
+	uint32_t i, all = SHMUX_WINDOW_MAX;
+	int64_t nr = 0;
+
+	flood_hear(s);
+	for (i = 0; i < flood->nr; i++) {
+		if (!flooded[i].opened) {
+			flooded[i].opened = true;
+			flooded[i].credit = GRANT;
+			attacker_add(s, SHMUX_FRAME_OPEN, 0, attacker_id(s, i, 1), &open,
+				     sizeof(open));
+			nr++;
+		}
+		while (flood_one(s, flood, i))
+			nr++;
+		if (!flooded[i].hungry && shmux__producer_fits(&attacker_shm(s)->tx, 1, 0)) {
+			flooded[i].hungry = true;
+			attacker_add(s, SHMUX_FRAME_BLOCKED, 0, attacker_id(s, i, 1), &all,
+				     sizeof(all));
+			nr++;
+		}
+	}
+	attacker_publish(s);
+	return nr;
+}
+
+static int64_t side_flood_begin(struct side *side)
+{
+	(void)side;
+	memset(flooded, 0, sizeof(flooded));
+	return 0;
+}
+
+TEST_F(peer, whatever_it_sends_unread_takes_memory_in_proportion_to_the_budget)
+{
+	static const char *const names[] = {
+		"tiny records",	       "tiny messages",	 "empty messages", "parts of a message",
+		"tiny between chunks", "random lengths", "chunks",
+	};
+	struct shmux_session_options options = {
+		.size = sizeof(options),
+		.budget = 4u << 20,
+		.streams_max = 16,
+	};
+	struct flood flood = { .nr = 16 };
+	struct shmux_session_counters c;
+	uint64_t before, most;
+
+	for (flood.kind = 0; flood.kind < NR_FLOODS; flood.kind++) {
+		join(_metadata, self, variant, &options);
+		far_run(&self->foe, side_flood_begin);
+		before = allocated();
+		while (far_call(&self->foe, side_flood, &flood, sizeof(flood), NULL, 0))
+			ASSERT_EQ(0, verdict(self));
+		most = allocated() - before;
+		c = session_counters(self->s);
+		TH_LOG("%s: %llu KiB for %llu bytes", names[flood.kind],
+		       (unsigned long long)most / 1024, (unsigned long long)c.rx_queued);
+		EXPECT_EQ(16, c.streams_open);
+		EXPECT_GE(options.budget, c.granted);
+		EXPECT_GE(options.budget, c.rx_queued);
+		/* It has got all the credit that there is, and used it. */
+		EXPECT_LE(options.budget * 9 / 10, c.granted);
+		EXPECT_GE(3 * options.budget + 65536, most);
+		part(self);
+	}
+	check_friend(_metadata, self);
+}
+
 TEST_HARNESS_MAIN
