@@ -244,6 +244,14 @@ ssize_t shmux_stream_try_readv(struct shmux_stream *st,
 	return shmux_stream_recv(st, iov, nr, SHMUX_NOWAIT);
 }
 
+/* Is as much queued behind the first node as in it, or more? */
+static bool scattered(const struct shmux_stream *st)
+{
+	const struct shmux__rx *first = st->rx_first;
+
+	return first && st->rx_queued / 2 >= first->len - first->pos;
+}
+
 ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 {
 	struct shmux_session *s = st->s;
@@ -270,8 +278,11 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 			break;
 		if (err)
 			break;
-		/* What is queued already may be shown together first. */
-		if (!messages && st->rx_queued &&
+		/*
+		 * What is queued already may be shown together first, but not for
+		 * each drop that has come: as much again at least.
+		 */
+		if (!messages && scattered(st) &&
 		    shmux__rx_gather(st, st->rx_queued)) {
 			err = -ENOMEM;
 			break;

@@ -1285,4 +1285,60 @@ TEST_F(peer, whatever_it_sends_unread_takes_memory_in_proportion_to_the_budget)
 	check_friend(_metadata, self);
 }
 
+/* --- the victim's time ---------------------------------------------------- */
+
+/* CPU time of this thread, ns. */
+static uint64_t cpu_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+TEST_F(peer, look_ahead_that_is_fed_in_drops_costs_no_more_for_the_later_ones)
+{
+	enum {
+		PIECE = 4096,
+		ALL = 8 << 20,
+		NR = ALL / PIECE,
+		QUARTER = NR / 4
+	};
+	struct shmux_session_options options = {
+		.size = sizeof(options),
+		.window = 2 * ALL,
+		.first_grant = 2 * ALL,
+		.streams_max = 2,
+	};
+	struct shmux_stream *st;
+	const void *data;
+	uint64_t early = 0, late = 0, begun, took;
+	uint32_t arena;
+
+	join(_metadata, self, variant, &options);
+	say_open(self, foe_id(self, 0));
+	ASSERT_EQ(0, verdict(self));
+	st = take_stream(_metadata, self);
+	ASSERT_NE(NULL, st);
+	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_READ, PAST));
+	arena = attacker_shm(self->s)->peer_arena_offset;
+	for (int i = 0; i < NR; i++) {
+		ASSERT_EQ(-ETIMEDOUT, shmux_stream_peek(st, ALL, &data));
+		say_words(self, SHMUX_FRAME_DESCRIPTOR, foe_id(self, 0), 8, arena, PIECE);
+		begun = cpu_time();
+		if (i < NR - 1)
+			ASSERT_EQ(-ETIMEDOUT, shmux_stream_peek(st, ALL, &data));
+		took = cpu_time() - begun;
+		if (i < QUARTER)
+			early += took;
+		else if (i >= NR - QUARTER)
+			late += took;
+	}
+	TH_LOG("%llu us for the first quarter, %llu us for the last",
+	       (unsigned long long)early / 1000, (unsigned long long)late / 1000);
+	EXPECT_GT(4 * early, late);
+	EXPECT_EQ(ALL, shmux_stream_peek(st, ALL, &data));
+	shmux_stream_close(st);
+}
+
 TEST_HARNESS_MAIN
