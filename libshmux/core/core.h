@@ -130,6 +130,7 @@ struct shmux_session {
 	bool in_pump;			/* just now */
 	bool told;			/* @event_fd has been written to */
 	bool wants_room;		/* a write without waiting met a full link */
+	bool room_seen;			/* which is not full any more */
 
 	/* Who waits; core/wait.h. */
 	struct shmux_list waiters;

@@ -194,8 +194,8 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 		shmux__session_lost(s);
 	if (!s->error && !leads)
 		shmux__pump(s, SHMUX_DRAIN_BATCH * 4);
-	if (s->wants_room && !s->error && l->ops->has_room(l)) {
-		s->wants_room = false;
+	if (s->wants_room && !s->error && (s->room_seen || l->ops->has_room(l))) {
+		s->wants_room = s->room_seen = false;
 		shmux__table_each(&s->tables[0], note_writable);
 		shmux__table_each(&s->tables[1], note_writable);
 	}

@@ -160,8 +160,10 @@ bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 	       (wants_room(s) ? SHMUX_ARMED_ROOM : 0));
 	news = shmux__link_ready(s->link, 0);
 	if (wants_room(s) && s->link->ops->has_room(s->link)) {
-		if (s->wants_room)
+		if (s->wants_room) {
+			s->room_seen = true;
 			shmux__events_tell(s);
+		}
 		/* Those who wait for room, and nobody leads, are awake. */
 		news |= s->in_pump || shmux__owes(s);
 	}

@@ -132,7 +132,8 @@ static void join(struct shmux__arena *a)
 	a->joined = true;
 }
 
-int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order)
+/* The order of the smallest free chunk that is no smaller than @order, or -1. */
+static int32_t find(struct shmux__arena *a, uint32_t order)
 {
 	uint32_t from;
 
@@ -141,11 +142,23 @@ int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order)
 	for (;;) {
 		for (from = order; from <= a->top; from++)
 			if (a->free[from])
-				return split(a, from, order);
+				return (int32_t)from;
 		if (a->joined || a->nr_blocks - a->nr_used < 1u << order)
 			return -1;
 		join(a);
 	}
+}
+
+int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order)
+{
+	int32_t from = find(a, order);
+
+	return from < 0 ? -1 : split(a, (uint32_t)from, order);
+}
+
+bool shmux__arena_has(struct shmux__arena *a, uint32_t order)
+{
+	return find(a, order) >= 0;
 }
 
 void shmux__arena_shrink(struct shmux__arena *a, uint32_t block, uint32_t order)

@@ -45,6 +45,9 @@ static inline uint32_t shmux__arena_order(uint32_t nr_blocks)
 int32_t shmux__arena_get_hot(struct shmux__arena *a, uint32_t order);
 int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order);
 
+/* Would shmux__arena_get() find one? */
+bool shmux__arena_has(struct shmux__arena *a, uint32_t order);
+
 /* Give back the end of a reserved chunk that is larger than @order. */
 void shmux__arena_shrink(struct shmux__arena *a, uint32_t block,
 			 uint32_t order);

@@ -197,6 +197,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.ops = &shmux__shm_ops;
 	s->link.inline_max = at_most(INLINE_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
+	s->wanted_chunk = SHMUX_NO_CHUNK;
 	s->kept_for_control = at_most(KEPT_FOR_CONTROL, own.ring_slots / 8);
 	s->link.append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
@@ -298,8 +299,10 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 		if (take_returns(s))
 			return -EPROTO;
 		block = shmux__arena_get(&s->arena, order);
-		if (block < 0)
+		if (block < 0) {
+			s->wanted_chunk = at_most(s->wanted_chunk, order);
 			return -EAGAIN;
+		}
 	}
 	s->tx.kept++;
 	c->handle = (uint32_t)block;
@@ -566,11 +569,19 @@ static bool shm_has_room(struct shmux__link *l)
 	if (shmux__producer_refresh(&s->tx))
 		return true;	/* the next write finds out */
 	/* What the last one needed that met a full ring, and then some. */
-	return shmux__producer_fits(&s->tx, s->wanted, 0) &&
-	       shmux__producer_fits(&s->tx, (s->tx.mask + 1) / 8,
-				    s->tx.kept + s->kept_for_control) &&
-	       (s->arena.nr_used < s->arena.nr_blocks ||
-		shmux__returns_ready(&s->returned));
+	if (!shmux__producer_fits(&s->tx, s->wanted, 0) ||
+	    !shmux__producer_fits(&s->tx, (s->tx.mask + 1) / 8,
+				  s->tx.kept + s->kept_for_control))
+		return false;
+	/* The bits that a peer leaves of the arena are no room for a chunk. */
+	if (s->wanted_chunk != SHMUX_NO_CHUNK && !s->wanted_slots &&
+	    !shmux__returns_ready(&s->returned) &&
+	    !shmux__arena_has(&s->arena, s->wanted_chunk))
+		return false;
+	/* Who is told tries again, and says so if it is not enough. */
+	s->wanted_chunk = SHMUX_NO_CHUNK;
+	s->wanted_slots = false;
+	return true;
 }
 
 static uint32_t shm_ring_depth(struct shmux__link *l)

@@ -16,6 +16,8 @@
 #include "link/ring.h"
 #include "region/region.h"
 
+#define SHMUX_NO_CHUNK SHMUX_ARENA_ORDERS
+
 struct shmux__shm {
 	struct shmux__link link;
 	struct shmux__region *region;
@@ -35,6 +37,8 @@ struct shmux__shm {
 	char *arena_data;
 	uint32_t kept_for_control;	/* slots; constant */
 	uint32_t wanted;		/* slots that were not there last time */
+	uint32_t wanted_chunk;		/* smallest order that was not there, or SHMUX_NO_CHUNK */
+	bool wanted_slots;		/* somebody lacked only those */
 	bool broken;		/* the peer gave back what it had not */
 
 	/* Receiving. */
@@ -95,6 +99,7 @@ static inline int shmux__shm_room(struct shmux__shm *s, uint32_t nr,
 	/* The peer may be asleep with only some frames as a reason. */
 	s->reasons |= SHMUX_ARMED_REASONS;
 	s->wanted = nr + kept;
+	s->wanted_slots = true;
 	return -EAGAIN;
 }
 

@@ -1341,4 +1341,82 @@ TEST_F(peer, look_ahead_that_is_fed_in_drops_costs_no_more_for_the_later_ones)
 	shmux_stream_close(st);
 }
 
+/* --- a peer that does not give back --------------------------------------- */
+
+/* Pump until there is nothing. Return: whether a writer was told to go on. */
+static bool told_to_write(FIXTURE_DATA(peer) * self)
+{
+	struct shmux_event events[4];
+	bool told = false;
+	int n;
+
+	do {
+		n = shmux_session_pump(self->s, events, 4);
+		for (int i = 0; i < n; i++)
+			told |= events[i].events & SHMUX_EVENT_WRITE;
+	} while (n == 4);
+	return told;
+}
+
+TEST_F(peer, event_loop_does_not_spin_while_the_peer_holds_all_but_a_bit_of_the_arena)
+{
+	static char much[16384];
+	struct shmux_span span;
+	struct shmux_stream *st;
+	struct pollfd fd = { .events = POLLIN };
+	int rounds = 0;
+
+	join(_metadata, self, variant, &tight);
+	fd.fd = shmux_session_fd(self->s);
+	ASSERT_LE(0, fd.fd);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	for (int i = 0; i < 16; i++) {
+		ASSERT_EQ(0, shmux_stream_reserve(st, 4096, &span, SHMUX_NOWAIT));
+		ASSERT_EQ(4096, shmux_stream_submit(st, &span, 4096, 0));
+	}
+	/* The ring is consumed, but only two blocks apart come back. */
+	write_word(self, HEADER(consumer), 17);
+	give_back(self, first_block(self) + 3, first_block(self) + 8);
+	ASSERT_EQ(-EAGAIN, shmux_stream_try_write(st, much, sizeof(much)));
+	/* As an event loop would: until it may sleep. */
+	do {
+		if (told_to_write(self))
+			EXPECT_EQ(-EAGAIN, shmux_stream_try_write(st, much, sizeof(much)));
+	} while (++rounds < 20 && poll(&fd, 1, 0));
+	EXPECT_GT(20, rounds);
+	/* Enough for a chunk comes back: it goes on. */
+	for (uint32_t i = 4; i < 8; i++)
+		give_back(self, first_block(self) + i);
+	ASSERT_EQ(1, poll(&fd, 1, LONG_ENOUGH / MSEC));
+	EXPECT_TRUE(told_to_write(self));
+	EXPECT_EQ(sizeof(much), shmux_stream_try_write(st, much, sizeof(much)));
+	shmux_stream_close(st);
+}
+
+TEST_F(peer, writer_of_little_goes_on_though_the_peer_holds_all_of_the_arena)
+{
+	struct shmux_span span;
+	struct shmux_stream *st;
+	struct pollfd fd = { .events = POLLIN };
+
+	join(_metadata, self, variant, &tight);
+	fd.fd = shmux_session_fd(self->s);
+	ASSERT_LE(0, fd.fd);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, shmux_stream_reserve(st, 16384, &span, SHMUX_NOWAIT));
+		ASSERT_EQ(16384, shmux_stream_submit(st, &span, 16384, 0));
+	}
+	EXPECT_EQ(-EAGAIN, fill_ring(st));
+	while (told_to_write(self))
+		EXPECT_EQ(-EAGAIN, fill_ring(st));
+	/* The ring is consumed, of the arena nothing comes back. */
+	write_word(self, HEADER(consumer), 40);
+	far_run(&self->foe, side_kick);
+	ASSERT_EQ(1, poll(&fd, 1, LONG_ENOUGH / MSEC));
+	EXPECT_TRUE(told_to_write(self));
+	EXPECT_EQ(5, shmux_stream_try_write(st, "hello", 5));
+	shmux_stream_close(st);
+}
+
 TEST_HARNESS_MAIN
