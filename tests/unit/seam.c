@@ -1185,6 +1185,74 @@ TEST_F(seam, room_that_comes_while_an_event_loop_arms_is_not_missed)
 	close_stream(&st);
 }
 
+TEST_F(seam, event_loop_that_writes_last_before_it_sleeps_is_told_of_room)
+{
+	struct ends st;
+	ssize_t done;
+	int fd;
+
+	fd = shmux_session_fd(self->near);
+	ASSERT_LE(0, fd);
+	open_wide_stream(_metadata, self, &st);
+	pump_events(self->near, NULL);
+	ASSERT_FALSE(is_readable(fd));
+	done = write_until_full(st.near);
+	ASSERT_LT(0, done);
+	ASSERT_NE(0, session_counters(self->near).room_stalls);
+	/* Whether it sleeps at once, or has a last look. */
+	if (is_readable(fd))
+		EXPECT_EQ(0, pump_events(self->near, NULL));
+	EXPECT_FALSE(is_readable(fd));
+	/* A part is read, so little that no credit need be given for it. */
+	EXPECT_EQ(done / 4, shmux_stream_discard(st.far, (size_t)done / 4));
+	EXPECT_LE(0, session_pump(self->far));
+	ASSERT_TRUE(is_readable(fd));
+	EXPECT_EQ(SHMUX_EVENT_WRITE, pump_events(self->near, st.near));
+	EXPECT_LT(0, shmux_stream_try_write(st.near, "x", 1));
+	EXPECT_EQ(done - done / 4, shmux_stream_discard(st.far, (size_t)(done - done / 4)));
+	close_stream(&st);
+}
+
+TEST_F(seam, event_loop_that_reads_last_before_it_sleeps_still_grants_once_there_is_room)
+{
+	struct shmux_stream *ended[8];
+	struct ends out, in;
+	uint32_t credit;
+	ssize_t done;
+	int fd, i;
+
+	if (!variant->shm)
+		SKIP(return, "that link has no depth to fill to the last slot");
+	fd = shmux_session_fd(self->near);
+	ASSERT_LE(0, fd);
+	open_wide_stream(_metadata, self, &out);
+	open_stream(_metadata, self, 0, &in);
+	done = shmux_stream_try_write(in.far, (char[256]){ 0 }, 256);
+	ASSERT_EQ(256, done);
+	credit = in.far->tx_credit;
+	pump_events(self->near, NULL);
+	/* The ring is brimful, yet nothing has found it so. */
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, shmux_session_open(self->near, 0, &ended[i]));
+	while (session_counters(self->near).ring_depth < 56)
+		ASSERT_EQ(1, shmux_stream_try_write(out.near, "x", 1));
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, shmux_stream_shutdown(ended[i], SHMUX_WRITE));
+	ASSERT_EQ(64, session_counters(self->near).ring_depth);
+	EXPECT_EQ(done, shmux_stream_discard(in.near, (size_t)done));
+	EXPECT_FALSE(is_readable(fd));
+
+	EXPECT_LE(0, session_pump(self->far));
+	ASSERT_TRUE(is_readable(fd));
+	pump_events(self->near, NULL);
+	EXPECT_LE(0, session_pump(self->far));
+	EXPECT_LT(credit, in.far->tx_credit);
+	close_stream(&out);
+	close_stream(&in);
+	for (i = 0; i < 8; i++)
+		shmux_stream_close(ended[i]);
+}
+
 /* Both ends are event loops, in turn, and everything runs out all the time. */
 TEST_F(seam, two_event_loops_carry_a_large_transfer_to_its_end)
 {
