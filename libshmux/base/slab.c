@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/errno.h"
+
 #define FIRST_SIZE 1024
 #define LAST_SIZE (64 * 1024)
 
@@ -30,7 +32,7 @@ void shmux_slab_exit(struct shmux_slab *slab)
 static int grow(struct shmux_slab *slab)
 {
 	/* A cache line for the link keeps the objects aligned to one. */
-	char *at = aligned_alloc(64, slab->next_size);
+	char *at = SHMUX_KEEP_ERRNO(aligned_alloc(64, slab->next_size));
 
 	if (!at)
 		return -1;

@@ -11,6 +11,7 @@
 
 #include <shmux/context.h>
 
+#include "base/errno.h"
 #include "base/futex.h"
 #include "core/core.h"
 #include "core/dial.h"
@@ -45,7 +46,7 @@ int shmux_context_open(const struct shmux_context_options *options,
 	err = shmux__options_copy(&o, sizeof(o), options);
 	if (err)
 		return err;
-	c = calloc(1, sizeof(*c));
+	c = SHMUX_KEEP_ERRNO(calloc(1, sizeof(*c)));
 	if (!c)
 		return -ENOMEM;
 	err = shmux__options_resolve(o.session, &c->options, NULL);

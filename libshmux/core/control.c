@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "base/errno.h"
 #include "core/credit.h"
 #include "core/core.h"
 #include "core/wait.h"
@@ -171,7 +172,8 @@ int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code)
 		/* Opens without end, and our answers are not even read. */
 		if (size > SHMUX_REFUSALS_MAX)
 			return -EPROTO;
-		more = realloc(s->refusals, size * sizeof(*more));
+		more = SHMUX_KEEP_ERRNO(realloc(s->refusals,
+						size * sizeof(*more)));
 		if (!more)
 			return -ENOMEM;
 		s->refusals = more;

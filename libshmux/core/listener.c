@@ -26,6 +26,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/errno.h"
 #include "base/futex.h"
 #include "core/core.h"
 #include "core/dial.h"
@@ -541,11 +542,11 @@ int shmux_listener_open(const char *address,
 			const struct shmux_listener_options *options,
 			struct shmux_listener **listener)
 {
-	struct shmux_listener *l = calloc(1, sizeof(*l));
+	int err, saved = errno;
+	struct shmux_listener *l = SHMUX_KEEP_ERRNO(calloc(1, sizeof(*l)));
 	struct shmux_listener_options *o;
 	uid_t uid = (uid_t)-1;
 	gid_t gid = (gid_t)-1;
-	int err, saved = errno;
 
 	if (!l)
 		return -ENOMEM;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/errno.h"
 #include "core/credit.h"
 
 #define BUFFER_MIN 256u
@@ -24,7 +25,7 @@ static struct shmux__rx *chunk_node(struct shmux_session *s)
 		s->spare_chunk_nodes = node->next;
 		s->nr_spare--;
 	} else {
-		node = malloc(sizeof(*node));
+		node = SHMUX_KEEP_ERRNO(malloc(sizeof(*node)));
 	}
 	if (node)
 		node->size = 0;
@@ -39,7 +40,7 @@ static struct shmux__rx *buffer_node(struct shmux_session *s, uint32_t size)
 		s->spare_buffer = NULL;
 		size = node->size;
 	} else {
-		node = malloc(sizeof(*node) + size);
+		node = SHMUX_KEEP_ERRNO(malloc(sizeof(*node) + size));
 	}
 	if (node) {
 		node->size = size;

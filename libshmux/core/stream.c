@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/errno.h"
 #include "core/credit.h"
 #include "core/rx.h"
 #include "core/wait.h"
@@ -233,7 +234,7 @@ int shmux_stream_set_deadline(struct shmux_stream *st, unsigned int how,
 	if (!st->extra) {
 		if (deadline == SHMUX_NEVER)
 			goto out;
-		st->extra = malloc(sizeof(*st->extra));
+		st->extra = SHMUX_KEEP_ERRNO(malloc(sizeof(*st->extra)));
 		if (!st->extra) {
 			err = -ENOMEM;
 			goto out;

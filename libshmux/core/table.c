@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/errno.h"
+
 void shmux__table_init(struct shmux__table *t, uint32_t role, uint32_t limit)
 {
 	*t = (struct shmux__table){ .role = role, .limit = limit };
@@ -38,7 +40,8 @@ static uint64_t *entry_at(struct shmux__table *t, uint32_t index)
 		nr = nr ? nr : 1;
 		while (nr <= page)
 			nr *= 2;
-		pages = realloc(t->pages, nr * sizeof(*pages));
+		pages = SHMUX_KEEP_ERRNO(realloc(t->pages,
+						 nr * sizeof(*pages)));
 		if (!pages)
 			return NULL;
 		memset(pages + t->nr_pages, 0,
@@ -47,7 +50,8 @@ static uint64_t *entry_at(struct shmux__table *t, uint32_t index)
 		t->nr_pages = nr;
 	}
 	if (!t->pages[page]) {
-		t->pages[page] = calloc(SHMUX_TABLE_PAGE, sizeof(uint64_t));
+		t->pages[page] = SHMUX_KEEP_ERRNO(calloc(SHMUX_TABLE_PAGE,
+							 sizeof(uint64_t)));
 		if (!t->pages[page])
 			return NULL;
 	}

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/errno.h"
+
 _Static_assert(sizeof(struct shmux_region_header) <= SHMUX_HEADER_SIZE,
 	       "the header has a page");
 _Static_assert(offsetof(struct shmux_region_header, nr_last_words) ==
@@ -471,7 +473,7 @@ static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 {
 	struct shmux__shm *s = shmux__shm(l);
 	uint32_t reasons = s->reasons;
-	int cpu = sched_getcpu();
+	int cpu = SHMUX_KEEP_ERRNO(sched_getcpu());
 
 	shmux__shm_finish(s);
 	shmux__producer_publish(&s->tx);
@@ -537,8 +539,10 @@ static void shm_poke(struct shmux__link *l, const uint32_t *poke)
 
 static bool shm_same_cpu(struct shmux__link *l)
 {
+	int cpu = SHMUX_KEEP_ERRNO(sched_getcpu());
+
 	return shmux_load_relaxed(&shmux__shm(l)->peer->cpu) ==
-	       (uint32_t)(sched_getcpu() + 1);
+	       (uint32_t)(cpu + 1);
 }
 
 static int shm_check_alive(struct shmux__link *l)
