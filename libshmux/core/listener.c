@@ -791,10 +791,11 @@ void shmux_listener_close(struct shmux_listener *l)
 	while (!next_session(l, &s))
 		shmux_session_close(s, 0);
 	free_gone(l);
-	shmux__endpoint_close(&l->endpoint);
 	close(l->timer_fd);
 	close(l->wake_fd);
 	close(l->epoll_fd);
+	/* Now there is a descriptor for its lock, if none was left. */
+	shmux__endpoint_close(&l->endpoint);
 	free(l);
 	errno = saved;
 }

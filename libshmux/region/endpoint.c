@@ -185,8 +185,13 @@ static void unlink_ours(const struct shmux__endpoint *e, const struct path *path
 {
 	struct stat st;
 
-	/* While the socket is open, its inode cannot have become another's. */
-	if (!lstat(path->text, &st) && st.st_dev == e->dev && st.st_ino == e->ino)
+	/*
+	 * While the socket is open, its inode cannot have become another's. Where
+	 * we have just bound it and not come to see it: it is ours, or somebody who
+	 * may as well remove it has put his own there.
+	 */
+	if (!e->ino || (!lstat(path->text, &st) && st.st_dev == e->dev &&
+			st.st_ino == e->ino))
 		unlink(path->text);
 }
 
