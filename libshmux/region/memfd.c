@@ -24,6 +24,7 @@
 #include <linux/memfd.h>
 #include <linux/time_types.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -56,6 +57,9 @@
 /* How long a poke may go unnoticed where FUTEX_WAITV (Linux 5.16) is missing. */
 #define SLICE (5 * SHMUX_NSEC_PER_SEC / 1000)
 
+/* How often one ring asks for the memory that a byte takes. */
+#define RING_TRIES 16
+
 /* How many receives one clear does. */
 #define CLEAR_RECEIVES 64
 
@@ -68,6 +72,8 @@ struct memfd_region {
 	pid_t owner;		/* a forked child has the object, not the memory */
 	uint32_t no_waitv;	/* the kernel has no FUTEX_WAITV */
 };
+
+static void memfd_hang_up(struct shmux__region *r);
 
 static struct memfd_region *to_memfd(struct shmux__region *r)
 {
@@ -165,6 +171,24 @@ static int memfd_sleep(struct shmux__region *r, const uint32_t *word,
 	return sleep_in_slices(word, seen, poke, timeout);
 }
 
+/*
+ * The peer is rung once, and may wait for that for ever. If the kernel has no
+ * memory for a byte, not now nor soon, then it had better hear that we are gone.
+ */
+static void ring_socket(struct shmux__region *r)
+{
+	int i;
+
+	for (i = 0; i < RING_TRIES; i++) {
+		if (send(to_memfd(r)->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return;
+		if (errno != ENOBUFS && errno != ENOMEM)
+			return;		/* full, or nobody there */
+		sched_yield();
+	}
+	memfd_hang_up(r);
+}
+
 static void memfd_ring(struct shmux__region *r, const uint32_t *word,
 		       uint32_t bells)
 {
@@ -173,7 +197,7 @@ static void memfd_ring(struct shmux__region *r, const uint32_t *word,
 	if (bells & SHMUX_ARMED_SOCKET) {
 		int saved = errno;
 
-		send(to_memfd(r)->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ring_socket(r);
 		errno = saved;
 	}
 }
