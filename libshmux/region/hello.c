@@ -96,9 +96,10 @@ struct shmux__hello {
 	struct shmux_peer peer;
 };
 
-static void set_option(int fd, int option, int value)
+static int set_option(int fd, int option, int value)
 {
-	setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) ?
+		       -errno : 0;
 }
 
 /*
@@ -106,12 +107,12 @@ static void set_option(int fd, int option, int value)
  * credentials, and a SOCK_SEQPACKET that sends while it asks for them is given
  * an abstract name.
  */
-static void ask_credentials(int fd, int on)
+static int ask_credentials(int fd, int on)
 {
-	set_option(fd, SO_PASSCRED, on);
 #ifdef SO_PASSPIDFD
-	set_option(fd, SO_PASSPIDFD, on);
+	set_option(fd, SO_PASSPIDFD, on);	/* not before Linux 6.5 */
 #endif
+	return set_option(fd, SO_PASSCRED, on);
 }
 
 static int check_socket(int fd, int *type)
@@ -121,7 +122,7 @@ static int check_socket(int fd, int *type)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, type, &len))
-		return errno == EBADF ? -EBADF : -EINVAL;
+		return errno == ENOTSOCK ? -EINVAL : -errno;
 	if (domain != AF_UNIX || (*type != SOCK_SEQPACKET && *type != SOCK_STREAM))
 		return -EINVAL;
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC))
@@ -491,8 +492,10 @@ static int step_dialler(struct shmux__hello *h)
 		err = send_own(h);
 		if (err)
 			return err;
-		ask_credentials(h->fd, 1);
 		h->state = RECEIVE;
+		err = ask_credentials(h->fd, 1);
+		if (err)
+			return err;
 	}
 	err = receive_message(h);
 	if (err)
@@ -577,14 +580,14 @@ int shmux__hello_open(int fd, enum shmux_role role,
 
 	if (role == SHMUX_ROLE_DIALLER) {
 		err = make_region(h);
-		if (err) {
-			shmux__hello_close(h);
-			return err;
-		}
 		h->state = SEND;
 	} else {
-		ask_credentials(fd, 1);
+		err = ask_credentials(fd, 1);
 		h->state = RECEIVE;
+	}
+	if (err) {
+		shmux__hello_close(h);
+		return err;
 	}
 	*hello = h;
 	return 0;

@@ -349,6 +349,12 @@ static bool size_makes_sense(uint32_t size)
 	       size % SHMUX_PART_ALIGN == 0;
 }
 
+/* -EAGAIN, of memory that must be locked, would have our caller try again. */
+static int map_error(int err)
+{
+	return err == EAGAIN ? -ENOMEM : -err;
+}
+
 /* Map @size bytes of @memfd; a forked child shall not have them. */
 static int map(int memfd, uint32_t size, int prot, void **addr)
 {
@@ -356,9 +362,9 @@ static int map(int memfd, uint32_t size, int prot, void **addr)
 	int err;
 
 	if (p == MAP_FAILED)
-		return -errno;
+		return map_error(errno);
 	if (madvise(p, size, MADV_DONTFORK)) {
-		err = -errno;
+		err = map_error(errno);
 		munmap(p, size);
 		return err;
 	}
@@ -425,6 +431,7 @@ err_close:
  * The seals come first. Whatever is looked at before they are known to be there
  * can change until then. And of a file of a stranger's file system (FUSE) they
  * are all that can be asked without waiting for the stranger's answer.
+ * What fails after that is no fault of the peer's.
  */
 static int verify(int memfd, uint32_t size)
 {
@@ -436,7 +443,7 @@ static int verify(int memfd, uint32_t size)
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		return -EPROTO;
 	if (fstat(memfd, &st) || fstatfs(memfd, &fs))
-		return -EPROTO;
+		return -errno;
 	if (!S_ISREG(st.st_mode) || (unsigned long)fs.f_type != TMPFS_MAGIC)
 		return -EPROTO;
 	if (st.st_size < 0 || (uint64_t)st.st_size != size)
@@ -458,8 +465,8 @@ int shmux__memfd_take(struct shmux__region *region, int memfd, uint32_t size,
 	if (err)
 		return err;
 	err = map(memfd, size, PROT_READ, &peer);
-	if (err)
-		return err == -ENOMEM ? -ENOMEM : -EPROTO;
+	if (err)	/* -EACCES: handed over for writing only */
+		return err == -EACCES ? -EPROTO : err;
 
 	region->peer = peer;
 	region->peer_size = size;

@@ -33,7 +33,7 @@ int shmux__memfd_make(struct shmux__region *region, uint32_t size);
 /*
  * Verify and map the peer's memory. @memfd stays the caller's. Return: 0;
  * -E2BIG: @size, as the peer announced it, is above @size_max; -EPROTO: not a
- * memfd of that size, sealed as ours are; -ENOMEM.
+ * memfd of that size, sealed as ours are; -ENOMEM or another -errno of ours.
  */
 int shmux__memfd_take(struct shmux__region *region, int memfd, uint32_t size,
 		      uint64_t size_max);
