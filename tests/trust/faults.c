@@ -1,0 +1,862 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * faults.c - every call into libc that can fail does so, one after another
+ *
+ * The program starts itself again with tests/preload/fail.so loaded. A walk runs
+ * a scene (dial, listen, accept...) with its first call failing, then with its
+ * second, and so on until it comes through unharmed; each call in every way that
+ * it can fail, and once more with all the calls after it failing alike. After
+ * each step: the scene has ended in a sensible errno, or well in spite; nothing
+ * is left of it; what was there before still works; and so does the same scene
+ * without a fault.
+ */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "effort.h"
+#include "kselftest_harness.h"
+#include "pair.h"
+#include "pattern.h"
+#include "preload/fail.h"
+#include "process.h"
+
+static const struct fail_control *fail;
+
+/* @sibling of the directory that this program is in. */
+static void path_beside(char *path, size_t size, const char *sibling)
+{
+	ssize_t n = readlink("/proc/self/exe", path, size - 1);
+	char *slash;
+
+	path[n < 0 ? 0 : n] = 0;
+	slash = strrchr(path, '/');
+	if (slash)
+		snprintf(slash, size - (size_t)(slash - path), "/%s", sibling);
+}
+
+/* Begin again with the injector, which stays in our forked children as well. */
+static void __attribute__((constructor)) load_injector(int argc, char **argv)
+{
+	const struct fail_control *(*control)(void);
+	const char *asan = getenv("ASAN_OPTIONS");
+	char path[4096], options[512];
+
+	(void)argc;
+	control = (const struct fail_control *(*)(void))dlsym(RTLD_DEFAULT, "fail_control");
+	if (control) {
+		fail = control();
+		unsetenv("LD_PRELOAD");
+		return;
+	}
+	path_beside(path, sizeof(path), "../preload/fail.so");
+	if (getenv("LD_PRELOAD") || access(path, R_OK))
+		return;
+	setenv("LD_PRELOAD", path, 1);
+	/* The sanitizer wants to come first; here it comes second. */
+	snprintf(options, sizeof(options), "%s%sverify_asan_link_order=0", asan ? asan : "",
+		 asan ? ":" : "");
+	setenv("ASAN_OPTIONS", options, 1);
+	execve("/proc/self/exe", argv, environ);
+}
+
+/* --- what a scene may do --------------------------------------------------- */
+
+#define UNTOUCHED 4242
+
+/* The first call of the library that changed errno. */
+static const char *touched;
+
+static void begin_call(void)
+{
+	errno = UNTOUCHED;
+	fail->on();
+}
+
+static void end_call(const char *call)
+{
+	fail->off();
+	if (errno != UNTOUCHED && !touched)
+		touched = call;
+}
+
+/* A call of the library, which the plan applies to. */
+#define LIB(call)                               \
+	({                                      \
+		begin_call();                   \
+		__typeof__(call) ret_ = (call); \
+		end_call(#call);                \
+		ret_;                           \
+	})
+#define LIB_VOID(call)           \
+	({                       \
+		begin_call();    \
+		(call);          \
+		end_call(#call); \
+	})
+
+/* A scene has found something that must not be, whatever fails. */
+#define WRONG(what)                                                         \
+	({                                                                  \
+		fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, what); \
+		-4000;                                                      \
+	})
+
+/* What came of the last plan. */
+static struct fail_report last;
+static bool planned;
+
+/* No more faults in this scene. */
+static void end_plan(void)
+{
+	if (!planned)
+		return;
+	planned = false;
+	last = fail->report();
+	fail->plan(&(struct fail_plan){ .mode = FAIL_NEVER });
+}
+
+#define SMALL 64u
+#define LARGE 100000u
+#define OPTIONS SESSION_OPTIONS(.arena_size = 512 * 1024, .ring_slots = 256)
+
+/* Say @len bytes to an echo and hear them again. Return: 0 or what stopped it. */
+static int talk(struct shmux_stream *st, size_t len)
+{
+	static char buf[LARGE];
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	ssize_t n;
+
+	pattern_fill(buf, len, 0, 7);
+	n = LIB(shmux_stream_write(st, buf, len));
+	if (n < 0)
+		return (int)n;
+	memset(buf, 0, len);
+	if (n == (ssize_t)len)
+		n = LIB(shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL));
+	if (n < 0)
+		return (int)n;
+	/* Stopped half-way: the next call tells why. */
+	if (n < (ssize_t)len)
+		n = LIB(shmux_stream_write(st, "", 1));
+	if (n < 0)
+		return (int)n;
+	if (n != (ssize_t)len)
+		return WRONG("cut short without a reason");
+	return pattern_check(buf, len, 0, 7) < 0 ? 0 : WRONG("other bytes came back");
+}
+
+/* --- the fixture ------------------------------------------------------------ */
+
+struct counts {
+	int fds;
+	long heap, mapped;
+};
+
+FIXTURE(faults)
+{
+	struct far server; /* echoes, one stream after another */
+	char name[NAME_SIZE]; /* where */
+	struct pair old; /* a session that nothing is to disturb */
+	struct shmux_stream *old_stream;
+
+	/* Of the scenes that need them. */
+	struct shmux_listener *listener;
+	struct far guest, client;
+	struct shmux_session *guest_session;
+	struct shmux_stream *guest_stream;
+	char near_name[NAME_SIZE];
+	char directory[NAME_SIZE];
+	bool by_session, blocking;
+	enum shmux_role role;
+};
+
+typedef int (*scene_fn)(FIXTURE_DATA(faults) *self);
+
+static int64_t side_listen(struct side *side)
+{
+	return shmux_listener_open(side->in, NULL, &side->listener);
+}
+
+/* Until somebody says quit. Return: how many streams did not end cleanly. */
+static int64_t side_serve(struct side *side)
+{
+	static char buf[LARGE];
+	int64_t unclean = 0;
+	bool quit = false;
+
+	while (!quit) {
+		struct shmux_stream *st;
+		ssize_t n;
+
+		SIDE_EQ(0, shmux_listener_accept(side->listener, 0, &st));
+		while ((n = shmux_stream_read(st, buf, sizeof(buf))) > 0) {
+			quit = n == 4 && !memcmp(buf, "quit", 4);
+			n = shmux_stream_write(st, buf, (size_t)n);
+			if (n < 0)
+				break;
+		}
+		unclean += n && n != -ECONNRESET && n != -EPIPE && n != -ENODATA;
+		shmux_stream_close(st);
+	}
+	return unclean;
+}
+
+FIXTURE_SETUP(faults)
+{
+	/* The Makefile builds it beside this program. */
+	ASSERT_NE(NULL, fail);
+	name_make(self->name);
+	ASSERT_EQ(0, far_start(&self->server, FAR_CHILD));
+	ASSERT_EQ(0, far_call(&self->server, side_listen, self->name, sizeof(self->name), NULL, 0));
+	far_begin(&self->server, side_serve, NULL, 0, 0);
+	ASSERT_EQ(0, pair_open(&self->old, PAIR_TWO_PROCESSES, NULL, NULL));
+	ASSERT_EQ(0, pair_open_stream(&self->old, 0, &self->old_stream));
+	far_begin(&self->old.far, side_echo, NULL, 0, 0);
+}
+
+static int quit(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	char buf[4];
+	int ret = shmux_session_dial(self->name, NULL, shmux_now() + LONG_ENOUGH, &s);
+
+	if (ret)
+		return ret;
+	ret = shmux_session_open(s, 0, &st);
+	if (!ret) {
+		if (shmux_stream_write(st, "quit", 4) != 4 || shmux_stream_read(st, buf, 4) != 4)
+			ret = -1;
+		shmux_stream_close(st);
+	}
+	shmux_session_close(s, 0);
+	return ret;
+}
+
+FIXTURE_TEARDOWN(faults)
+{
+	shmux_stream_close(self->old_stream);
+	if (!_metadata->aborted)
+		far_finish(&self->old.far, NULL);
+	PAIR_TEARDOWN(&self->old);
+	if (_metadata->aborted) {
+		far_kill(&self->server);
+		far_kill(&self->client);
+		far_kill(&self->guest);
+	} else {
+		EXPECT_EQ(0, quit(self));
+		EXPECT_EQ(0, far_finish(&self->server, NULL));
+		EXPECT_EQ(0, far_stop(&self->server));
+	}
+}
+
+static struct counts count(void)
+{
+	struct fail_holdings held = fail->holdings();
+
+	return (struct counts){ process_nr_fds(), held.heap, held.mapped };
+}
+
+static bool same(const struct counts *a, const struct counts *b)
+{
+	return a->fds == b->fds && a->heap == b->heap && a->mapped == b->mapped;
+}
+
+/* --- the walk ---------------------------------------------------------------- */
+
+/* Never what a caller is told, whatever libc has said. */
+static bool is_sensible(int ret, int error)
+{
+	switch (-ret) {
+	case EINTR:
+	case EAGAIN:
+	case EPROTO:
+	case EBADF:
+	case EFAULT:
+	case EINVAL:
+	case ENOSYS:
+	case ETIMEDOUT: /* nobody waited that long */
+		return false;
+	case 0:
+	case ECONNRESET: /* what there was is lost */
+	case ENOMEM: /* for EAGAIN of mmap, and the like */
+	case EMFILE: /* for ETOOMANYREFS */
+	case EADDRINUSE: /* could not find out */
+		return true;
+	default:
+		return -ret == error;
+	}
+}
+
+static const char *plan_text(const struct fail_plan *p)
+{
+	static char text[64];
+
+	if (p->mode == FAIL_ONCE)
+		snprintf(text, sizeof(text), "call %ld, way %u", p->n, p->which);
+	else
+		snprintf(text, sizeof(text), "from call %ld on", p->n);
+	return text;
+}
+
+/* One step. Return: false if that is enough for the log. */
+static bool step(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, scene_fn scene,
+		 const struct fail_plan *plan, struct fail_report *report)
+{
+	struct counts before = count(), after;
+	uint64_t begun = shmux_now();
+	int ret, again;
+	bool good;
+
+	touched = NULL;
+	fail->plan(plan);
+	planned = true;
+	ret = scene(self);
+	end_plan();
+	*report = last;
+	if (!report->failed)
+		return true;
+
+	after = count();
+	good = same(&before, &after) && is_sensible(ret, report->error) && !touched;
+	/* A kernel that has never heard of it is good enough. */
+	if (plan->mode == FAIL_FROM && plan->error == ENOSYS)
+		good = good && !ret;
+	again = talk(self->old_stream, SMALL);
+	last = (struct fail_report){ .calls = 0 };
+	if (!again)
+		again = scene(self);
+	/* What is over is told, not found out. */
+	good = good && !again && shmux_now() - begun < LONG_ENOUGH * 3 / 4;
+	EXPECT_TRUE(good) {
+		TH_LOG("%s fails with %s (%s): returned %d, then %d; %s%s", report->function,
+		       strerrorname_np(report->error), plan_text(plan), ret, again,
+		       touched ? "errno was changed by " : "", touched ? touched : "");
+		TH_LOG("took %lld ms", (long long)((shmux_now() - begun) / MSEC));
+		TH_LOG("descriptors %d, then %d; heap %ld, %ld; mapped %ld, %ld", before.fds,
+		       after.fds, before.heap, after.heap, before.mapped, after.mapped);
+	}
+	return good;
+}
+
+#define CALLS_MAX 3000
+#define PASSES_MAX 5
+#define BAD_MAX 5
+
+struct walk {
+	struct __test_metadata *_metadata;
+	FIXTURE_DATA(faults) *self;
+	scene_fn scene;
+	int nr_bad;
+};
+
+/* Each call, in each way that it can fail. Return: how many there are. */
+static long walk_once(struct walk *w)
+{
+	struct fail_plan plan = { .mode = FAIL_ONCE };
+	struct fail_report report;
+
+	do {
+		plan.n++;
+		plan.which = 0;
+		do {
+			w->nr_bad += !step(w->_metadata, w->self, w->scene, &plan, &report);
+			plan.which++;
+		} while (report.failed && w->nr_bad < BAD_MAX);
+	} while (report.calls >= plan.n && plan.n < CALLS_MAX && w->nr_bad < BAD_MAX);
+	return plan.n - 1;
+}
+
+/* From each call on, all that can fail with @error do. */
+static void walk_from(struct walk *w, int error)
+{
+	struct fail_plan plan = { .mode = FAIL_FROM, .error = error };
+	struct fail_report report;
+
+	do {
+		plan.n++;
+		w->nr_bad += !step(w->_metadata, w->self, w->scene, &plan, &report);
+	} while (report.failed && plan.n < CALLS_MAX && w->nr_bad < BAD_MAX);
+}
+
+static const char *not_met(const char *const *meets)
+{
+	for (; *meets; meets++)
+		if (!fail->nr_failed(*meets))
+			return *meets;
+	return NULL;
+}
+
+/* Walk a @scene to its end; each of @meets must have failed on the way. */
+static void walk(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, scene_fn scene,
+		 const char *const *meets)
+{
+	struct walk w = { ._metadata = _metadata, .self = self, .scene = scene };
+	int passes = effort_is_stress() ? 5 : 1;
+	long nr = 0;
+
+	/* What is made once and kept is made now. */
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, scene(self));
+		ASSERT_EQ(0, talk(self->old_stream, SMALL));
+	}
+
+	/* How often a scene sleeps differs, so that a walk may step over a call. */
+	for (int i = 0; i < passes || (i < PASSES_MAX && not_met(meets)); i++)
+		nr = walk_once(&w);
+	walk_from(&w, EMFILE);
+	walk_from(&w, ENOMEM);
+	walk_from(&w, ENOSYS);
+
+	TH_LOG("%ld calls", nr);
+	EXPECT_LT(0, nr);
+	EXPECT_LT(nr, CALLS_MAX - 1);
+	if (not_met(meets))
+		TH_LOG("%s has not failed once", not_met(meets));
+	EXPECT_EQ(NULL, not_met(meets));
+}
+
+/* --- dialling ---------------------------------------------------------------- */
+
+static const char *const dial_meets[] = {
+	"aligned_alloc", "calloc",	 "close",	 "connect", "fcntl",   "fstat",	  "fstatfs",
+	"ftruncate",	 "getsockopt",	 "memfd_create", "mmap",    "madvise", "realloc", "recvmsg",
+	"sendmsg",	 "sched_getcpu", "setsockopt",	 "socket",  "syscall", NULL,
+};
+
+static int scene_dial(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	int ret = LIB(shmux_session_dial(self->name, OPTIONS, shmux_now() + LONG_ENOUGH, &s));
+
+	if (ret)
+		return ret;
+	ret = LIB(shmux_session_open(s, 0, &st));
+	if (!ret) {
+		ret = talk(st, SMALL);
+		if (!ret)
+			ret = talk(st, LARGE);
+		LIB_VOID(shmux_stream_close(st));
+	}
+	LIB(shmux_session_close(s, 0));
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, dial_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_dial, dial_meets);
+}
+
+static const char *const context_meets[] = { "calloc", "syscall", NULL };
+
+/* Two dials that share a session, one of messages. */
+static int scene_context(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_context_options options = { .size = sizeof(options), .session = OPTIONS };
+	struct shmux_dial_options dial = {
+		.size = sizeof(dial),
+		.flags = SHMUX_DIAL_MESSAGES,
+		.deadline = shmux_now() + LONG_ENOUGH,
+	};
+	struct shmux_context *c;
+	struct shmux_stream *st;
+	int ret = LIB(shmux_context_open(&options, &c));
+
+	if (ret)
+		return ret;
+	for (int i = 0; i < 2 && !ret; i++) {
+		ret = LIB(shmux_context_dial(c, self->name, &dial, &st));
+		if (ret)
+			break;
+		ret = LIB(shmux_stream_set_deadline(st, SHMUX_READ, dial.deadline));
+		if (!ret)
+			ret = talk(st, i ? LARGE : SMALL);
+		LIB_VOID(shmux_stream_close(st));
+	}
+	LIB_VOID(shmux_context_close(c));
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, context_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_context, context_meets);
+}
+
+/* --- attaching, with the other side in a thread ------------------------------- */
+
+static const char *const attach_meets[] = {
+	"calloc",  "fcntl",   "getsockopt", "memfd_create", "mmap",
+	"recvmsg", "sendmsg", "setsockopt", NULL,
+};
+
+struct other {
+	int fd;
+	enum shmux_role role;
+};
+
+/* What the other side may come to see. Return: 0 or something else. */
+static int other_ret(int ret)
+{
+	return ret == -ECONNRESET || ret == -EPIPE || ret == -ESHUTDOWN ? 0 : ret;
+}
+
+static int64_t attach_and_echo(void *arg)
+{
+	struct other *other = arg;
+	static char buf[LARGE];
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	ssize_t n = shmux_session_attach(other->fd, other->role, OPTIONS, shmux_now() + LONG_ENOUGH,
+					 &s);
+
+	/* A refusal tells why. */
+	if (n)
+		return is_sensible((int)n, (int)-n) ? 0 : n;
+	n = shmux_session_accept(s, 0, &st);
+	if (!n) {
+		while ((n = shmux_stream_read(st, buf, sizeof(buf))) > 0) {
+			n = shmux_stream_write(st, buf, (size_t)n);
+			if (n < 0)
+				break;
+		}
+		shmux_stream_close(st);
+	}
+	shmux_session_close(s, 0);
+	return other_ret((int)n);
+}
+
+static int scene_attach(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	struct other other = {
+		.role = self->role == SHMUX_ROLE_DIALLER ? SHMUX_ROLE_ACCEPTOR : SHMUX_ROLE_DIALLER,
+	};
+	struct worker worker;
+	int64_t seen;
+	int fds[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return WRONG("no socket pair");
+	other.fd = fds[1];
+	worker_start(&worker, attach_and_echo, &other);
+	ret = LIB(shmux_session_attach(fds[0], self->role, OPTIONS, shmux_now() + LONG_ENOUGH, &s));
+	if (!ret) {
+		ret = LIB(shmux_session_open(s, 0, &st));
+		if (!ret) {
+			ret = talk(st, SMALL);
+			if (!ret)
+				ret = talk(st, LARGE);
+			LIB_VOID(shmux_stream_close(st));
+		}
+		LIB(shmux_session_close(s, 0));
+	}
+	seen = worker_join(&worker);
+	if (seen) {
+		fprintf(stderr, "# the other side saw %lld\n", (long long)seen);
+		return WRONG("the other side saw no clean end");
+	}
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, attach_as_dialler_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	self->role = SHMUX_ROLE_DIALLER;
+	walk(_metadata, self, scene_attach, attach_meets);
+}
+
+TEST_F_TIMEOUT(faults, attach_as_acceptor_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	self->role = SHMUX_ROLE_ACCEPTOR;
+	walk(_metadata, self, scene_attach, attach_meets);
+}
+
+/* --- listening ---------------------------------------------------------------- */
+
+static const char *const listen_meets[] = {
+	"bind",	  "calloc",	"epoll_create1", "epoll_ctl", "eventfd",
+	"listen", "setsockopt", "socket",	 NULL,
+};
+
+static int scene_listen(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_listener *l;
+	char name[NAME_SIZE + 8];
+	int ret;
+
+	snprintf(name, sizeof(name), "%s-more", self->name);
+	ret = LIB(shmux_listener_open(name, NULL, &l));
+	if (!ret)
+		LIB_VOID(shmux_listener_close(l));
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, listen_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_listen, listen_meets);
+}
+
+static const char *const path_meets[] = {
+	"bind",	 "chmod",  "connect", "epoll_create1", "fchmod", "fchownat", "flock",
+	"fstat", "listen", "lstat",   "open",	       "socket", "unlink",   NULL,
+};
+
+/* Names in the directory beside the lock. */
+static int nr_left(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	int nr = 0;
+
+	while (dir && (entry = readdir(dir)))
+		nr += entry->d_name[0] != '.' && strcmp(entry->d_name, "s.lock");
+	if (dir)
+		closedir(dir);
+	return nr;
+}
+
+/* A path at which a listener has died before. */
+static int scene_path(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_listener_options options = {
+		.size = sizeof(options),
+		.flags = SHMUX_LISTENER_UID | SHMUX_LISTENER_GID,
+		.mode = 0660,
+		.uid = geteuid(),
+		.gid = getegid(),
+	};
+	struct sockaddr_un old = { .sun_family = AF_UNIX };
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct shmux_listener *l;
+	struct stat st;
+	char address[NAME_SIZE + 16];
+	int fd, ret;
+
+	snprintf(old.sun_path, sizeof(old.sun_path), "%s/s", self->directory);
+	unlink(old.sun_path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&old, sizeof(old)) ||
+	    utimensat(AT_FDCWD, old.sun_path, long_ago, 0))
+		return WRONG("no socket to find");
+	close(fd);
+	snprintf(address, sizeof(address), "memfd:%s/s", self->directory);
+
+	ret = LIB(shmux_listener_open(address, &options, &l));
+	if (!ret)
+		LIB_VOID(shmux_listener_close(l));
+	end_plan();
+	/* When all else fails as well, it may be impossible to clear up. */
+	if (ret && last.failed == 1 && !lstat(old.sun_path, &st) && st.st_mtime != 1)
+		return WRONG("half a listener is left");
+	if (!last.failed && nr_left(self->directory))
+		return WRONG("the path is left");
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, listen_at_a_path_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	ASSERT_EQ(0, directory_make(self->directory));
+	umask(077);
+	walk(_metadata, self, scene_path, path_meets);
+	EXPECT_EQ(0, nr_left(self->directory));
+	directory_remove(self->directory);
+}
+
+/* --- accepting ------------------------------------------------------------------ */
+
+static const char *const accept_meets[] = {
+	"accept4",	"aligned_alloc", "calloc",  "epoll_ctl", "epoll_wait", "getsockopt",
+	"memfd_create", "mmap",		 "recvmsg", "sendmsg",	 NULL,
+};
+
+/* Dial until it works; there is always somebody who listens. */
+static int64_t side_knock(struct side *side)
+{
+	char buf[SMALL] = "knock";
+	int ret = 0, tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		struct shmux_session *s;
+		struct shmux_stream *st;
+
+		ret = shmux_session_dial(side->in, OPTIONS, shmux_now() + 5 * SEC, &s);
+		if (ret && !is_sensible(ret, -ret))
+			return ret;
+		if (ret == -ETIMEDOUT)
+			return ret;
+		if (ret)
+			continue;
+		ret = shmux_session_open(s, 0, &st);
+		if (!ret) {
+			ret = (int)shmux_stream_write(st, buf, SMALL);
+			if (ret == SMALL)
+				ret = (int)shmux_stream_read(st, buf, SMALL);
+			if (ret == SMALL)
+				ret = 0;
+			else if (ret >= 0) /* its end, for it could not be served */
+				ret = -ECONNRESET;
+			shmux_stream_close(st);
+		}
+		shmux_session_close(s, 0);
+		if (!ret)
+			return 0;
+		if (other_ret(ret))
+			return ret;
+	}
+	return ret;
+}
+
+/* The near end of a knock. */
+static int answer(struct shmux_stream *st)
+{
+	char buf[SMALL];
+	ssize_t n = LIB(shmux_stream_read(st, buf, sizeof(buf)));
+
+	if (n == SMALL)
+		n = LIB(shmux_stream_write(st, buf, SMALL));
+	if (n == SMALL)
+		n = LIB(shmux_stream_read(st, buf, sizeof(buf)));
+	LIB_VOID(shmux_stream_close(st));
+	return n < 0 ? (int)n : 0;
+}
+
+/* Accept and answer once, in whichever way. Return: 0, -EAGAIN, or an error. */
+static int accept_one(FIXTURE_DATA(faults) *self)
+{
+	unsigned int flags = self->blocking ? 0 : SHMUX_NOWAIT;
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	int ret;
+
+	if (!self->by_session) {
+		ret = LIB(shmux_listener_accept(self->listener, flags, &st));
+		return ret ? ret : answer(st);
+	}
+	ret = LIB(shmux_listener_accept_session(self->listener, flags, &s));
+	if (ret)
+		return ret;
+	ret = LIB(shmux_session_accept(s, 0, &st));
+	if (!ret)
+		ret = answer(st);
+	LIB(shmux_session_close(s, 0));
+	return ret == -ESHUTDOWN ? -ECONNRESET : ret;
+}
+
+/* Serve until whoever knocks has been answered. Return: the first error. */
+static int serve(FIXTURE_DATA(faults) *self)
+{
+	struct pollfd pfd = { .fd = shmux_listener_fd(self->listener), .events = POLLIN };
+	int ret = 0;
+
+	while (!far_is_done(&self->client)) {
+		ret = accept_one(self);
+		if (ret != -EAGAIN)
+			break;
+		poll(&pfd, 1, 5);
+	}
+	return ret;
+}
+
+static int scene_accept(FIXTURE_DATA(faults) *self)
+{
+	char buf[SMALL] = "guest";
+	struct shmux_stream *none;
+	bool blocking = self->blocking;
+	int64_t seen;
+	int ret;
+
+	far_begin(&self->client, side_knock, self->near_name, sizeof(self->near_name), 0);
+	ret = serve(self);
+
+	/* Without faults, whoever is there still is served. */
+	end_plan();
+	self->blocking = false;
+	while (!far_is_done(&self->client))
+		serve(self);
+	self->blocking = blocking;
+	seen = far_finish(&self->client, NULL);
+	if (seen) {
+		fprintf(stderr, "# who knocked saw %lld\n", (long long)seen);
+		return WRONG("it saw no clean end");
+	}
+	if (self->guest_stream && (shmux_stream_write(self->guest_stream, buf, SMALL) != SMALL ||
+				   shmux_stream_read(self->guest_stream, buf, SMALL) != SMALL))
+		return WRONG("a guest of before is no longer served");
+	for (int i = 0; i < 3 && !self->by_session; i++)
+		if (shmux_listener_accept(self->listener, SHMUX_NOWAIT, &none) != -EAGAIN)
+			return WRONG("somebody else is there");
+	return ret == -EAGAIN ? 0 : ret;
+}
+
+/* A stream that stays, and echoes. */
+static int64_t side_visit(struct side *side)
+{
+	SIDE_EQ(0,
+		shmux_session_dial(side->in, OPTIONS, shmux_now() + LONG_ENOUGH, &side->session));
+	SIDE_EQ(0, shmux_session_open(side->session, 0, &side->stream));
+	return side_echo(side);
+}
+
+/* Walk through an accept, with a guest of that listener's looking on. */
+static void walk_accept(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self,
+			bool by_session, bool blocking)
+{
+	name_make(self->near_name);
+	ASSERT_EQ(0, far_start(&self->client, FAR_CHILD));
+	ASSERT_EQ(0, far_start(&self->guest, FAR_CHILD));
+	ASSERT_EQ(0, shmux_listener_open(self->near_name, NULL, &self->listener));
+	shmux_listener_set_deadline(self->listener, shmux_now() + 60 * SEC);
+	far_begin(&self->guest, side_visit, self->near_name, sizeof(self->near_name), 0);
+	if (by_session) {
+		ASSERT_EQ(0,
+			  shmux_listener_accept_session(self->listener, 0, &self->guest_session));
+		ASSERT_EQ(0, shmux_session_accept(self->guest_session, 0, &self->guest_stream));
+	} else {
+		ASSERT_EQ(0, shmux_listener_accept(self->listener, 0, &self->guest_stream));
+	}
+	self->by_session = by_session;
+	self->blocking = blocking;
+
+	walk(_metadata, self, scene_accept, accept_meets);
+
+	shmux_stream_close(self->guest_stream);
+	shmux_session_close(self->guest_session, 0);
+	shmux_listener_close(self->listener);
+	far_finish(&self->guest, NULL);
+	EXPECT_EQ(0, far_stop(&self->guest));
+	EXPECT_EQ(0, far_stop(&self->client));
+}
+
+TEST_F_TIMEOUT(faults, accept_of_a_stream_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk_accept(_metadata, self, false, true);
+}
+
+TEST_F_TIMEOUT(faults, accept_of_a_session_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk_accept(_metadata, self, true, true);
+}
+
+TEST_F_TIMEOUT(faults, accept_in_an_event_loop_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk_accept(_metadata, self, false, false);
+}
+
+TEST_F_TIMEOUT(faults, accept_of_a_session_in_an_event_loop_fails_cleanly_at_each_call,
+	       EFFORT_TIMEOUT)
+{
+	walk_accept(_metadata, self, true, false);
+}
+
+TEST_HARNESS_MAIN
