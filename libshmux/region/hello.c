@@ -40,9 +40,6 @@
 #if !defined(SO_PASSPIDFD) && !defined(__sparc__) && !defined(__hppa__)
 #define SO_PASSPIDFD 76
 #endif
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04
-#endif
 
 #define HELLO_MAGIC 0x686d6873u	/* "shmh" read as bytes */
 

@@ -42,17 +42,20 @@ static void close_all(struct msghdr *msg)
 	int fd;
 
 	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		/* A pidfd is the kernel's, asked for while a hello was awaited. */
+		if (c->cmsg_level != SOL_SOCKET ||
+		    (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != SCM_PIDFD))
 			continue;
 		nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (i = 0; i < nr; i++) {
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			shmux__stray_close(fd);
+			if (fd >= 0)
+				shmux__stray_close(fd);
 		}
 	}
 }
 
-int shmux__stray_drain(int socket, int max)
+static int drain(int socket, int max, bool packets)
 {
 	union {
 		char bytes[SHMUX_STRAY_SPACE];
@@ -77,11 +80,19 @@ int shmux__stray_drain(int socket, int max)
 		if (n < 0)
 			continue;
 		close_all(&msg);
-		/* A packet of no bytes looks like the end, but for what it brings. */
-		if (n == 0 && !msg.msg_controllen)
+		/*
+		 * A packet of no bytes looks like the end, but for what it brings. A
+		 * stream has none, and its end may bring credentials: nobody's.
+		 */
+		if (n == 0 && (!packets || !msg.msg_controllen))
 			return -ECONNRESET;
 	}
 	return -EAGAIN;
+}
+
+int shmux__stray_drain(int socket, int max)
+{
+	return drain(socket, max, true);
 }
 
 bool shmux__stray_forbid(int socket)
@@ -98,10 +109,14 @@ bool shmux__stray_forbid(int socket)
 
 void shmux__stray_shutdown(int socket)
 {
+	socklen_t len = sizeof(int);
 	const int on = 1;
+	int type;
 
+	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len))
+		return;
 	/* Nothing more comes; every packet, also an empty one, brings something. */
 	shutdown(socket, SHUT_RDWR);
 	setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-	shmux__stray_drain(socket, LEFT_MAX);
+	drain(socket, LEFT_MAX, type != SOCK_STREAM);
 }

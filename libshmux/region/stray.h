@@ -13,6 +13,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#ifndef SCM_PIDFD		/* Linux 6.5 */
+#define SCM_PIDFD 0x04
+#endif
+
 /* The kernel's own limit (SCM_MAX_FD); more in one message cannot be sent. */
 #define SHMUX_STRAY_MAX 253
 
