@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,6 +72,7 @@
 	X(setsockopt, ENOMEM)                                            \
 	X(socket, EMFILE, ENFILE, ENOMEM, ENOBUFS)                       \
 	X(syscall, EINTR, EMFILE, ENFILE, ENOMEM, EAGAIN, ENOSYS, EPERM) \
+	X(timerfd_create, EMFILE, ENFILE, ENOMEM)                        \
 	X(unlink, EACCES, ENOMEM)
 
 #define NUMBER(name, ...) FN_##name,
@@ -203,6 +205,7 @@ PLAIN(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg,
 PLAIN(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t len),
       (fd, level, option, value, len))
 PLAIN(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
+PLAIN(int, timerfd_create, (int clock, int flags), (clock, flags))
 PLAIN(int, unlink, (const char *path), (path))
 
 /* Whatever it says, the descriptor is gone. */

@@ -178,6 +178,7 @@ FIXTURE(faults)
 	char directory[NAME_SIZE];
 	bool by_session, blocking;
 	enum shmux_role role;
+	int wire; /* by which the client gets descriptors */
 };
 
 typedef int (*scene_fn)(FIXTURE_DATA(faults) *self);
@@ -349,7 +350,7 @@ static bool step(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, 
 	return good;
 }
 
-#define CALLS_MAX 3000
+#define CALLS_MAX 1000	/* none of the scenes makes nearly as many */
 #define PASSES_MAX 5
 #define BAD_MAX 5
 
@@ -493,17 +494,54 @@ TEST_F_TIMEOUT(faults, context_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 	walk(_metadata, self, scene_context, context_meets);
 }
 
-/* --- attaching, with the other side in a thread ------------------------------- */
+/* --- attaching ------------------------------------------------------------- */
 
 static const char *const attach_meets[] = {
 	"calloc",  "fcntl",   "getsockopt", "memfd_create", "mmap",
 	"recvmsg", "sendmsg", "setsockopt", NULL,
 };
 
-struct other {
-	int fd;
-	enum shmux_role role;
+union one_fd {
+	char bytes[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
 };
+
+static int send_fd(int socket, int fd)
+{
+	union one_fd control = { .bytes = "" };
+	struct iovec iov = { .iov_base = "f", .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+
+	CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+	CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+	CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
+	return sendmsg(socket, &msg, 0) == 1 ? 0 : -1;
+}
+
+static int receive_fd(int socket)
+{
+	union one_fd control = { .bytes = "" };
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	int fd;
+
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
 
 /* What the other side may come to see. Return: 0 or something else. */
 static int other_ret(int ret)
@@ -511,46 +549,47 @@ static int other_ret(int ret)
 	return ret == -ECONNRESET || ret == -EPIPE || ret == -ESHUTDOWN ? 0 : ret;
 }
 
-static int64_t attach_and_echo(void *arg)
+/* Attach the descriptor that comes over side->fd, and echo. */
+static int64_t side_attach_and_echo(struct side *side)
 {
-	struct other *other = arg;
+	const enum shmux_role *role = side->in;
 	static char buf[LARGE];
 	struct shmux_session *s;
 	struct shmux_stream *st;
-	ssize_t n = shmux_session_attach(other->fd, other->role, OPTIONS, shmux_now() + LONG_ENOUGH,
-					 &s);
+	ssize_t n;
+	int ret = shmux_session_attach(receive_fd(side->fd), *role, OPTIONS,
+				       shmux_now() + LONG_ENOUGH, &s);
 
 	/* A refusal tells why. */
-	if (n)
-		return is_sensible((int)n, (int)-n) ? 0 : n;
-	n = shmux_session_accept(s, 0, &st);
-	if (!n) {
+	if (ret)
+		return is_sensible(ret, -ret) ? 0 : ret;
+	ret = shmux_session_accept(s, 0, &st);
+	if (!ret) {
 		while ((n = shmux_stream_read(st, buf, sizeof(buf))) > 0) {
 			n = shmux_stream_write(st, buf, (size_t)n);
 			if (n < 0)
 				break;
 		}
+		ret = (int)n;
 		shmux_stream_close(st);
 	}
 	shmux_session_close(s, 0);
-	return other_ret((int)n);
+	return other_ret(ret);
 }
 
 static int scene_attach(FIXTURE_DATA(faults) *self)
 {
+	enum shmux_role other = self->role == SHMUX_ROLE_DIALLER ? SHMUX_ROLE_ACCEPTOR :
+								   SHMUX_ROLE_DIALLER;
 	struct shmux_session *s;
 	struct shmux_stream *st;
-	struct other other = {
-		.role = self->role == SHMUX_ROLE_DIALLER ? SHMUX_ROLE_ACCEPTOR : SHMUX_ROLE_DIALLER,
-	};
-	struct worker worker;
 	int64_t seen;
 	int fds[2], ret;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) || send_fd(self->wire, fds[1]))
 		return WRONG("no socket pair");
-	other.fd = fds[1];
-	worker_start(&worker, attach_and_echo, &other);
+	close(fds[1]);
+	far_begin(&self->client, side_attach_and_echo, &other, sizeof(other), 0);
 	ret = LIB(shmux_session_attach(fds[0], self->role, OPTIONS, shmux_now() + LONG_ENOUGH, &s));
 	if (!ret) {
 		ret = LIB(shmux_session_open(s, 0, &st));
@@ -562,7 +601,7 @@ static int scene_attach(FIXTURE_DATA(faults) *self)
 		}
 		LIB(shmux_session_close(s, 0));
 	}
-	seen = worker_join(&worker);
+	seen = far_finish(&self->client, NULL);
 	if (seen) {
 		fprintf(stderr, "# the other side saw %lld\n", (long long)seen);
 		return WRONG("the other side saw no clean end");
@@ -570,23 +609,35 @@ static int scene_attach(FIXTURE_DATA(faults) *self)
 	return ret;
 }
 
+static void walk_attach(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self,
+			enum shmux_role role)
+{
+	int fds[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
+	ASSERT_EQ(0, far_start_with(&self->client, FAR_CHILD, fds[1], fds[0]));
+	self->wire = fds[0];
+	self->role = role;
+	walk(_metadata, self, scene_attach, attach_meets);
+	EXPECT_EQ(0, far_stop(&self->client));
+	close(self->wire);
+}
+
 TEST_F_TIMEOUT(faults, attach_as_dialler_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 {
-	self->role = SHMUX_ROLE_DIALLER;
-	walk(_metadata, self, scene_attach, attach_meets);
+	walk_attach(_metadata, self, SHMUX_ROLE_DIALLER);
 }
 
 TEST_F_TIMEOUT(faults, attach_as_acceptor_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 {
-	self->role = SHMUX_ROLE_ACCEPTOR;
-	walk(_metadata, self, scene_attach, attach_meets);
+	walk_attach(_metadata, self, SHMUX_ROLE_ACCEPTOR);
 }
 
 /* --- listening ---------------------------------------------------------------- */
 
 static const char *const listen_meets[] = {
-	"bind",	  "calloc",	"epoll_create1", "epoll_ctl", "eventfd",
-	"listen", "setsockopt", "socket",	 NULL,
+	"bind",	  "calloc",	"close",  "epoll_create1",  "epoll_ctl", "eventfd",
+	"listen", "setsockopt", "socket", "timerfd_create", NULL,
 };
 
 static int scene_listen(FIXTURE_DATA(faults) *self)
