@@ -367,30 +367,32 @@ static void meeting_make_way(struct shmux_listener *l)
 	}
 }
 
+/*
+ * Go on with a meeting that is not watched. It may end by closing its socket,
+ * which a forked child of ours may hold: then the epoll descriptor would still
+ * tell of it, and name a member that is gone.
+ */
 static void meeting_serve(struct shmux_listener *l, struct member *m)
 {
 	struct epoll_event ev = { .data.ptr = m };
 	struct shmux_session *s;
 	struct member *fresh;
-	int fds[2], nr, err;
+	int err;
 
 	err = shmux__meeting_step(&m->meeting, l->address.text, &s);
 	if (err == -EAGAIN) {
 		ev.events = (uint32_t)shmux__hello_events(m->meeting.hello);
-		epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD,
-			  shmux__hello_fd(m->meeting.hello), &ev);
-		return;
+		if (!epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD,
+			       shmux__hello_fd(m->meeting.hello), &ev))
+			return;
+		err = -errno;
 	}
-	if (err) {
+	if (err)
 		meeting_log(l, m, err);
-		meeting_drop(l, m);
-		return;
-	}
-	/* Done: its socket is the session's and watched as such, if at all. */
-	nr = s->link->ops->descriptors(s->link, fds);
-	while (nr--)
-		unwatch_fd(l, fds[nr]);
+	/* Its socket is the session's now, and watched as such, if at all. */
 	meeting_forget(l, m);
+	if (err)
+		return;
 	if (!l->by_session) {
 		session_adopt(l, s);
 		return;
@@ -446,12 +448,6 @@ static int connection_take(struct shmux_listener *l)
 	if (err) {
 		free(m);
 		return 0;
-	}
-	err = watch_fd(l, shmux__hello_fd(m->meeting.hello), m);
-	if (err) {
-		shmux__meeting_close(&m->meeting);
-		free(m);
-		return err;
 	}
 	shmux_list_append(&l->meetings, &m->node);
 	m->heap = shmux__meeting_peer(&m->meeting)->uid % HEAPS;
@@ -525,6 +521,7 @@ static int poll_once(struct shmux_listener *l, int timeout)
 			endpoint_rest(l, false);
 			break;
 		case MEMBER_MEETING:
+			unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
 			meeting_serve(l, m);
 			break;
 		case MEMBER_SESSION:
