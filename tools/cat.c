@@ -337,7 +337,7 @@ static int wait_for_sender(struct cat *cat, pthread_t thread)
 
 static int transfer(struct cat *cat)
 {
-	pthread_t thread;
+	pthread_t thread = 0;
 	int status, error;
 
 	cat->sender_done = eventfd(0, EFD_CLOEXEC);

@@ -382,11 +382,12 @@ static void take_signal(struct server *server)
 static unsigned int cut(struct server *server)
 {
 	struct session *session;
-	struct stream *stream;
+	struct stream *stream, *next;
 	unsigned int nr = 0;
 
 	while ((session = LIST_FIRST(&server->sessions))) {
-		while ((stream = LIST_FIRST(&session->streams))) {
+		for (stream = LIST_FIRST(&session->streams); stream; stream = next) {
+			next = LIST_NEXT(stream, all);
 			close_stream(server, stream, -ECANCELED);
 			nr++;
 		}

@@ -223,7 +223,7 @@ static void print_address(const struct row *row, int width)
 {
 	char address[SHMUX_ADDRESS_MAX];
 
-	strcpy(address, row->address[0] ? row->address : "-");
+	snprintf(address, sizeof(address), "%s", row->address[0] ? row->address : "-");
 	text_make_printable(address);
 	printf("%-*s", width, address);
 }

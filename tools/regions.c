@@ -179,7 +179,7 @@ static bool count_slots(const struct region *r, const struct shmux_region_header
 		if (nr > SLOTS_AT_ONCE)
 			nr = SLOTS_AT_ONCE;
 		if (!read_memory(r, h->ring_offset + (uint64_t)slot * SHMUX_SLOT_SIZE, slots,
-				 nr * SHMUX_SLOT_SIZE))
+				 (size_t)nr * SHMUX_SLOT_SIZE))
 			return false;
 		for (uint32_t i = 0; i < nr; i++) {
 			if ((slots[i][0] & SHMUX_WORD_TAG) != SHMUX_TAG(index + i, order))

@@ -42,7 +42,7 @@ static void store_big_endian(uint8_t *p, uint32_t x)
 
 static void expand(const uint8_t *block, uint32_t w[64])
 {
-	for (int i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16; i++)
 		w[i] = load_big_endian(block + 4 * i);
 	for (int i = 16; i < 64; i++) {
 		uint32_t a = w[i - 15], b = w[i - 2];
@@ -89,12 +89,12 @@ void sha256(const void *data, size_t len, uint8_t digest[SHA256_SIZE])
 	store_big_endian(last + padded - 4, (uint64_t)len << 3);
 	for (size_t i = 0; i < padded; i += BLOCK)
 		compress(h, last + i);
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		store_big_endian(digest + 4 * i, h[i]);
 }
 
 void sha256_text(const uint8_t digest[SHA256_SIZE], char text[SHA256_TEXT_SIZE])
 {
-	for (int i = 0; i < SHA256_SIZE; i++)
+	for (size_t i = 0; i < SHA256_SIZE; i++)
 		snprintf(text + 2 * i, 3, "%02x", digest[i]);
 }

@@ -16,10 +16,10 @@ static struct units scale(double value, const char *unit)
 		snprintf(u.text, sizeof(u.text), "%.0f %s", value, unit);
 		return u;
 	}
-	while (value >= 999.5 && prefix[i + 1]) {
+	do {
 		value /= 1000;
 		i++;
-	}
+	} while (value >= 999.5 && prefix[i + 1]);
 	snprintf(u.text, sizeof(u.text), "%.*f %c%s", value < 9.995 ? 2 : 1, value, prefix[i],
 		 unit);
 	return u;

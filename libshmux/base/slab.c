@@ -7,7 +7,7 @@
 #include "base/errno.h"
 
 #define FIRST_SIZE 1024
-#define LAST_SIZE (64 * 1024)
+#define LAST_SIZE 65536
 
 void shmux_slab_init(struct shmux_slab *slab, size_t object_size)
 {

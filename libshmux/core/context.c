@@ -5,6 +5,7 @@
  * An entry an address. While one thread makes the session the others that want
  * it wait for it; those who dial elsewhere do not.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ static struct entry *entry_get(struct shmux_context *c, const char *text)
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
-	strcpy(e->text, text);
+	snprintf(e->text, sizeof(e->text), "%s", text);
 	shmux_list_append(&c->entries, &e->node);
 	return e;
 }

@@ -118,33 +118,41 @@ static void notify(void *arg)
 		wake(l);
 }
 
-/* May a process with these credentials connect, as with a file's mode? */
-static bool may_connect(const struct shmux_listener *l,
-			const struct shmux_peer *peer, int fd)
+/*
+ * Is @gid among the supplementary groups of the peer? The kernel knows those of
+ * who connected, so that must have been the one that said hello.
+ */
+static bool is_in_group(const struct shmux_peer *peer, int fd, gid_t gid)
 {
+#ifdef SO_PEERGROUPS
 	gid_t groups[256];
 	struct ucred connected;
 	socklen_t connected_len = sizeof(connected);
 	socklen_t len = sizeof(groups), i;
 
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connected, &connected_len) ||
+	    connected.pid != peer->pid || connected.uid != peer->uid ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return false;
+	for (i = 0; i < len / sizeof(gid_t); i++)
+		if (groups[i] == gid)
+			return true;
+#endif
+	return false;
+}
+
+/* May a process with these credentials connect, as with a file's mode? */
+static bool may_connect(const struct shmux_listener *l,
+			const struct shmux_peer *peer, int fd)
+{
 	if (peer->uid == l->options.uid)
 		return l->options.mode & 0200;
 	if (l->options.mode & 0002)
 		return true;
 	if (!(l->options.mode & 0020))
 		return false;
-	if (peer->gid == l->options.gid)
-		return true;
-#ifdef SO_PEERGROUPS
-	/* They are those of who connected: was it the one that said hello? */
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connected, &connected_len) &&
-	    connected.pid == peer->pid && connected.uid == peer->uid &&
-	    !getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		for (i = 0; i < len / sizeof(gid_t); i++)
-			if (groups[i] == l->options.gid)
-				return true;
-#endif
-	return false;
+	return peer->gid == l->options.gid ||
+	       is_in_group(peer, fd, l->options.gid);
 }
 
 static int admit(void *arg, const struct shmux_peer *peer, int fd)
@@ -680,7 +688,7 @@ static int accept_any(struct shmux_listener *l, unsigned int flags,
 	if (l->owner != getpid())
 		return -ECHILD;
 	shmux_lock(&l->lock);
-	if (session)
+	if (!stream)
 		l->by_session = true;
 	cancels = l->cancels;
 	for (;;) {
@@ -776,7 +784,7 @@ const char *shmux_listener_address(const struct shmux_listener *l)
 void shmux_listener_close(struct shmux_listener *l)
 {
 	struct shmux_list *pos, *tmp;
-	struct shmux_session *s;
+	struct member *m;
 	int saved = errno;
 
 	if (!l || l->owner != getpid())
@@ -785,8 +793,11 @@ void shmux_listener_close(struct shmux_listener *l)
 		meeting_drop(l, shmux_container_of(pos, struct member, node));
 	shmux_list_for_each_safe(pos, tmp, &l->sessions)
 		session_drop(l, shmux_container_of(pos, struct member, node));
-	while (!next_session(l, &s))
-		shmux_session_close(s, 0);
+	shmux_list_for_each_safe(pos, tmp, &l->fresh) {
+		m = shmux_container_of(pos, struct member, node);
+		shmux_session_close(m->session, 0);
+		free(m);
+	}
 	free_gone(l);
 	close(l->timer_fd);
 	close(l->wake_fd);

@@ -132,7 +132,7 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 {
 	struct shmux_stream *st = find(s, f->id);
 	uint32_t cost = shmux__cost(f->len);
-	int err = 0;
+	int err;
 
 	if (st && deliver_small(s, st, f))
 		return 0;

@@ -281,6 +281,7 @@ int shmux__rx_gather(struct shmux_stream *st, size_t n)
 	if (!whole)
 		return -ENOMEM;
 	whole->len = whole->pos = whole->cost = 0;
+	whole->more = false;
 	while (whole->len < n && (node = st->rx_first)) {
 		part = node->len - node->pos;
 		if (part > n - whole->len)
@@ -302,8 +303,6 @@ int shmux__rx_gather(struct shmux_stream *st, size_t n)
 		}
 		shmux__rx_free(st, node);
 	}
-	if (!(st->state & STREAM_MESSAGES))
-		whole->more = false;
 	whole->next = st->rx_first;
 	st->rx_first = whole;
 	if (!st->rx_last)

@@ -493,9 +493,10 @@ int shmux_session_close(struct shmux_session *s, uint64_t deadline)
 		shmux__session_refuse_all(s);
 		shmux__control_flush(s);
 		if (deadline)
-			err = drain(s, deadline);
+			drain(s, deadline);
 		else
 			shmux__drain(s);
+		/* However it ended: this tells. */
 		if (s->nr_streams && !s->error)
 			err = -ETIMEDOUT;
 		else

@@ -30,11 +30,18 @@ void shmux__table_exit(struct shmux__table *t)
 	t->nr_pages = 0;
 }
 
-/* The entry at @index, made if need be. */
-static uint64_t *entry_at(struct shmux__table *t, uint32_t index)
+/* The entry at @index, whose page is there. */
+static uint64_t *entry_at(const struct shmux__table *t, uint32_t index)
+{
+	return &t->pages[index >> SHMUX_TABLE_PAGE_BITS]
+			[index & (SHMUX_TABLE_PAGE - 1)];
+}
+
+/* The entry at @index, made if need be. Return: NULL if it could not be. */
+static uint64_t *entry_make(struct shmux__table *t, uint32_t index)
 {
 	uint32_t page = index >> SHMUX_TABLE_PAGE_BITS, nr = t->nr_pages;
-	uint64_t **pages;
+	uint64_t **pages, *entries;
 
 	if (page >= nr) {
 		nr = nr ? nr : 1;
@@ -49,13 +56,15 @@ static uint64_t *entry_at(struct shmux__table *t, uint32_t index)
 		t->pages = pages;
 		t->nr_pages = nr;
 	}
-	if (!t->pages[page]) {
-		t->pages[page] = SHMUX_KEEP_ERRNO(calloc(SHMUX_TABLE_PAGE,
-							 sizeof(uint64_t)));
-		if (!t->pages[page])
+	entries = t->pages[page];
+	if (!entries) {
+		entries = SHMUX_KEEP_ERRNO(calloc(SHMUX_TABLE_PAGE,
+						  sizeof(*entries)));
+		if (!entries)
 			return NULL;
+		t->pages[page] = entries;
 	}
-	return &t->pages[page][index & (SHMUX_TABLE_PAGE - 1)];
+	return &entries[index & (SHMUX_TABLE_PAGE - 1)];
 }
 
 static uint32_t make_id(const struct shmux__table *t, uint32_t index,
@@ -80,7 +89,7 @@ int shmux__table_add(struct shmux__table *t, struct shmux_stream *st,
 		if (t->nr_used >= t->limit)
 			return -ENOSPC;
 		index = t->nr_used;
-		entry = entry_at(t, index);
+		entry = entry_make(t, index);
 		if (!entry)
 			return -ENOMEM;
 		t->nr_used++;
@@ -101,7 +110,7 @@ int shmux__table_enter(struct shmux__table *t, struct shmux_stream *st,
 
 	if (index >= t->limit)
 		return -ENOSPC;
-	entry = entry_at(t, index);
+	entry = entry_make(t, index);
 	if (!entry)
 		return -ENOMEM;
 	if (*entry)

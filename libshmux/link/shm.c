@@ -18,16 +18,17 @@
 
 _Static_assert(sizeof(struct shmux_region_header) <= SHMUX_HEADER_SIZE,
 	       "the header has a page");
+#define LINE(n) ((size_t)(n) * SHMUX_LINE_SIZE)
 _Static_assert(offsetof(struct shmux_region_header, nr_last_words) ==
-		       5 * SHMUX_LINE_SIZE, "a line each");
+		       LINE(5), "a line each");
 _Static_assert(offsetof(struct shmux_region_header, armed) ==
-		       1 * SHMUX_LINE_SIZE, "line 1");
+		       LINE(1), "line 1");
 _Static_assert(offsetof(struct shmux_region_header, kicks) ==
-		       2 * SHMUX_LINE_SIZE, "line 2");
+		       LINE(2), "line 2");
 _Static_assert(offsetof(struct shmux_region_header, consumer) ==
-		       3 * SHMUX_LINE_SIZE, "line 3");
+		       LINE(3), "line 3");
 _Static_assert(offsetof(struct shmux_region_header, open_streams) ==
-		       4 * SHMUX_LINE_SIZE, "line 4");
+		       LINE(4), "line 4");
 _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 	       SHMUX_SLOT_NEXT_BODY + 4 == SHMUX_SLOT_SIZE, "a slot is a line");
 

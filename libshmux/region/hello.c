@@ -176,7 +176,8 @@ static int send_message(int fd, const struct hello_message *message, int memfd)
 	c->cmsg_len = CMSG_LEN(sizeof(cred));
 	memcpy(CMSG_DATA(c), &cred, sizeof(cred));
 	if (memfd >= 0) {
-		c = CMSG_NXTHDR(&msg, c);
+		c = (struct cmsghdr *)(void *)(control.bytes +
+					       CMSG_SPACE(sizeof(cred)));
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(memfd));
@@ -268,6 +269,7 @@ static int receive_piece(struct shmux__hello *h, struct ancillary *a)
 	int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
 	ssize_t n;
 
+	ancillary_init(a);
 	do {
 		n = recvmsg(h->fd, &msg, flags);
 	} while (n < 0 && errno == EINTR);
@@ -280,7 +282,6 @@ static int receive_piece(struct shmux__hello *h, struct ancillary *a)
 	if (n < 0)
 		return hang_up(errno);
 
-	ancillary_init(a);
 	take_ancillary(a, &msg);
 	h->in_len += (size_t)n;
 	if (n == 0 && !a->nr_fds) {

@@ -384,7 +384,7 @@ static int check_file_limit(uint32_t size)
 
 int shmux__memfd_make(struct shmux__region *region, uint32_t size)
 {
-	void *own;
+	void *own = NULL;
 	int err, fd;
 
 	if (!size_makes_sense(size))
@@ -454,7 +454,7 @@ static int verify(int memfd, uint32_t size)
 int shmux__memfd_take(struct shmux__region *region, int memfd, uint32_t size,
 		      uint64_t size_max)
 {
-	void *peer;
+	void *peer = NULL;
 	int err;
 
 	if (!size_makes_sense(size))
