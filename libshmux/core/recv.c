@@ -61,7 +61,8 @@ static int recv_wait(struct shmux_stream *st, struct shmux__waiter *w,
 		err = recv_error(st);
 		return err ? err : -EAGAIN;
 	}
-	return shmux__wait(w, recv_deadline(st), false);
+	err = shmux__wait(w, recv_deadline(st), false);
+	return shmux__waited(err, recv_deadline(st));
 }
 
 /* Read into one buffer of a byte stream. */

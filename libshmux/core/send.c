@@ -159,6 +159,7 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 		return -EAGAIN;
 	}
 	err = shmux__wait(w, send_deadline(st), room);
+	err = shmux__waited(err, send_deadline(st));
 	if (err && send_error(st))
 		return send_error(st);
 	return err;
@@ -611,6 +612,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	shmux__waiter_init(&w, s, st, WAIT_WRITE);
 	while (!(err = send_error(st)) && !may_begin(st)) {
 		err = shmux__wait(&w, send_deadline(st), true);
+		err = shmux__waited(err, send_deadline(st));
 		if (err)
 			break;
 	}

@@ -339,6 +339,7 @@ int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 			break;
 		}
 		waited = shmux__wait(&w, s->accept_deadline, false);
+		waited = shmux__waited(waited, s->accept_deadline);
 	}
 	shmux__wait_end(&w);
 	shmux__leave(s);

@@ -62,6 +62,15 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
  */
 int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room);
 
+/*
+ * What a wait has returned, if its deadline is @deadline by now: another thread
+ * may have moved it on, in time, while we were on our way back.
+ */
+static inline int shmux__waited(int err, uint64_t deadline)
+{
+	return err == -ETIMEDOUT && shmux_clock_left(deadline) ? 0 : err;
+}
+
 /* The call is over. Hands over if it led. Nothing to do if it never waited. */
 void shmux__wait_end_slow(struct shmux__waiter *w);
 
