@@ -165,6 +165,14 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 	return err;
 }
 
+/* Credit has come back, or the turn to send a message: to those who wait. */
+static void may_go_on(struct shmux_stream *st)
+{
+	shmux__wake_stream(st, WAIT_WRITE);
+	if (st->state & STREAM_WANTS_WRITE)
+		shmux__stream_event(st, STREAM_EVENT_WRITE);
+}
+
 /* Account for a record of payload that had @had bytes and now has @now. */
 static void spent(struct shmux_stream *st, uint32_t had, uint32_t now)
 {
@@ -392,7 +400,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 			st->state |= STREAM_OWES_ABORT;
 			shmux__stream_control(st);
 		}
-		shmux__wake_stream(st, WAIT_WRITE);
+		may_go_on(st);
 	}
 	if (!err) {
 		s->counters.bytes_sent += len;
@@ -586,7 +594,7 @@ static void span_return(struct shmux_stream *st, struct shmux_span *span)
 	if (!s->error)
 		s->link->ops->chunk_put(s->link, &c);
 	st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT];
-	shmux__wake_stream(st, WAIT_WRITE);
+	may_go_on(st);
 	shmux__room_made(s);
 }
 
