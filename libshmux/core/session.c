@@ -525,11 +525,12 @@ int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 		return err;
 	shmux__drain(s);
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
-	token = s->ping_sent + 1;
-	body[0] = (uint32_t)token;
-	body[1] = (uint32_t)(token >> 32);
 	begun = shmux_clock_now();
 	for (;;) {
+		/* The peer answers the last one it finds: they go out in order. */
+		token = s->ping_sent + 1;
+		body[0] = (uint32_t)token;
+		body[1] = (uint32_t)(token >> 32);
 		err = s->error;
 		if (!err)
 			err = shmux__link_send(s->link, SHMUX_FRAME_PING, 0, 0,
@@ -542,7 +543,7 @@ int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 	}
 	if (err == -EPROTO)
 		shmux__session_die(s, err);
-	if (!err && s->ping_sent < token)
+	if (!err)
 		s->ping_sent = token;
 	while (!err && s->ping_answered < token) {
 		err = s->error;
