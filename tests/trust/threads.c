@@ -21,9 +21,9 @@
 #include "kselftest_harness.h"
 
 #include "base/barrier.h"
-#include "base/delay.h"
 #include "core/core.h"
 #include "core/wait.h"
+#include "delays.h"
 #include "effort.h"
 #include "pair.h"
 #include "pattern.h"
@@ -53,41 +53,6 @@ static void store(uint32_t *word, uint32_t value)
 static void add(uint32_t *word, uint32_t n)
 {
 	__atomic_fetch_add(word, n, __ATOMIC_RELAXED);
-}
-
-/* --- delays ----------------------------------------------------------------- */
-
-static uint32_t delays_on;
-
-/* Called by the library, if it is built with SHMUX_TEST_DELAYS. */
-void shmux__test_delay(void)
-{
-	static __thread uint64_t random;
-	int saved = errno;
-
-	if (!load(&delays_on))
-		return;
-	if (!random)
-		random = (uint64_t)gettid();
-	switch (random_between(&random, 0, 7)) {
-	case 0:
-		usleep(random_between(&random, 0, 200));
-		break;
-	case 1:
-	case 2:
-		sched_yield();
-		break;
-	}
-	errno = saved;
-}
-
-static bool has_delays(void)
-{
-#ifdef SHMUX_TEST_DELAYS
-	return true;
-#else
-	return false;
-#endif
 }
 
 /* --- gates ------------------------------------------------------------------ */
@@ -1289,7 +1254,7 @@ static int64_t party_run(struct shmux_session *session, const struct plan *plan)
 	party->plan = *plan;
 	party->session = session;
 	party->random = plan->seed * 2 + plan->near;
-	store(&delays_on, plan->delays);
+	delays_set(plan->delays);
 	parties[plan->near] = party;
 	ret = party_main(party);
 	parties[plan->near] = NULL;
@@ -1455,7 +1420,7 @@ TEST_F_TIMEOUT(threads, each_gets_what_was_sent_and_all_wake_when_the_session_is
 
 TEST_F_TIMEOUT(threads, the_same_with_delays_where_one_hands_over_to_another, EFFORT_TIMEOUT)
 {
-	if (!has_delays())
+	if (!delays_possible())
 		SKIP(return, "the library was built without SHMUX_TEST_DELAYS");
 	run_rounds(_metadata, self, variant, true);
 }
