@@ -62,7 +62,6 @@
 	X(open, EMFILE, ENFILE, ENOMEM, EACCES)                          \
 	X(poll, EINTR, ENOMEM)                                           \
 	X(ppoll, EINTR, ENOMEM)                                          \
-	X(read, EINTR)                                                   \
 	X(realloc, ENOMEM)                                               \
 	X(recv, EINTR)                                                   \
 	X(recvmsg, EINTR, EAGAIN, ENOMEM)                                \
@@ -196,7 +195,6 @@ PLAIN(int, poll, (struct pollfd * fds, nfds_t nr, int timeout), (fds, nr, timeou
 PLAIN(int, ppoll,
       (struct pollfd * fds, nfds_t nr, const struct timespec *time, const sigset_t *mask),
       (fds, nr, time, mask))
-PLAIN(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size))
 PLAIN(ssize_t, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags))
 PLAIN(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
 PLAIN(int, sched_getcpu, (void), ())

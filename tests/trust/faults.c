@@ -177,6 +177,7 @@ FIXTURE(faults)
 	char near_name[NAME_SIZE];
 	char directory[NAME_SIZE];
 	bool by_session, blocking;
+	bool slow; /* the scene takes long: not once more without a fault */
 	enum shmux_role role;
 	int wire; /* by which the client gets descriptors */
 };
@@ -202,6 +203,9 @@ static int64_t side_serve(struct side *side)
 		SIDE_EQ(0, shmux_listener_accept(side->listener, 0, &st));
 		while ((n = shmux_stream_read(st, buf, sizeof(buf))) > 0) {
 			quit = n == 4 && !memcmp(buf, "quit", 4);
+			/* Long enough for who waits to fall fast asleep. */
+			if (n == 4 && !memcmp(buf, "late", 4))
+				usleep(100000);
 			n = shmux_stream_write(st, buf, (size_t)n);
 			if (n < 0)
 				break;
@@ -335,7 +339,7 @@ static bool step(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, 
 		good = good && !ret;
 	again = talk(self->old_stream, SMALL);
 	last = (struct fail_report){ .calls = 0 };
-	if (!again)
+	if (!again && !self->slow)
 		again = scene(self);
 	/* What is over is told, not found out. */
 	good = good && !again && shmux_now() - begun < LONG_ENOUGH * 3 / 4;
@@ -350,7 +354,7 @@ static bool step(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, 
 	return good;
 }
 
-#define CALLS_MAX 1000	/* none of the scenes makes nearly as many */
+#define CALLS_MAX 1000 /* none of the scenes makes nearly as many */
 #define PASSES_MAX 5
 #define BAD_MAX 5
 
@@ -418,6 +422,7 @@ static void walk(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self, 
 	walk_from(&w, EMFILE);
 	walk_from(&w, ENOMEM);
 	walk_from(&w, ENOSYS);
+	EXPECT_EQ(0, scene(self));
 
 	TH_LOG("%ld calls", nr);
 	EXPECT_LT(0, nr);
@@ -459,7 +464,7 @@ TEST_F_TIMEOUT(faults, dial_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 	walk(_metadata, self, scene_dial, dial_meets);
 }
 
-static const char *const context_meets[] = { "calloc", "syscall", NULL };
+static const char *const context_meets[] = { "calloc", "nanosleep", "poll", "syscall", NULL };
 
 /* Two dials that share a session, one of messages. */
 static int scene_context(FIXTURE_DATA(faults) *self)
@@ -485,6 +490,14 @@ static int scene_context(FIXTURE_DATA(faults) *self)
 			ret = talk(st, i ? LARGE : SMALL);
 		LIB_VOID(shmux_stream_close(st));
 	}
+	if (!ret) {
+		/* Nobody ever listens there. */
+		dial.flags = SHMUX_DIAL_WAIT;
+		dial.deadline = shmux_now() + MSEC;
+		ret = LIB(shmux_context_dial(c, "shmux-test-nobody", &dial, &st));
+		if (ret == -ETIMEDOUT)
+			ret = 0;
+	}
 	LIB_VOID(shmux_context_close(c));
 	return ret;
 }
@@ -492,6 +505,257 @@ static int scene_context(FIXTURE_DATA(faults) *self)
 TEST_F_TIMEOUT(faults, context_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 {
 	walk(_metadata, self, scene_context, context_meets);
+}
+
+static const char *const backlog_meets[] = { "connect", "setsockopt", NULL };
+
+/* A dial that waits for its turn in vain. */
+static int scene_backlog(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	int ret = LIB(shmux_session_dial(self->near_name, OPTIONS, shmux_now() + 2 * MSEC, &s));
+
+	if (ret)
+		return ret == -ETIMEDOUT ? 0 : ret;
+	LIB(shmux_session_close(s, 0));
+	return WRONG("there was no room for it");
+}
+
+TEST_F_TIMEOUT(faults, dial_that_waits_for_a_backlog_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	struct shmux_listener_options options = { .size = sizeof(options), .backlog = 1 };
+	struct shmux_listener *l;
+	struct shmux_session *s;
+
+	name_make(self->near_name);
+	ASSERT_EQ(0, shmux_listener_open(self->near_name, &options, &l));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(-ETIMEDOUT, shmux_session_dial(self->near_name, NULL, shmux_now(), &s));
+	}
+	walk(_metadata, self, scene_backlog, backlog_meets);
+	shmux_listener_close(l);
+}
+
+/* --- what a session goes through -------------------------------------------- */
+
+/* A session without a fault, that the scene is about. */
+static int begin_session(FIXTURE_DATA(faults) *self, struct shmux_session **s)
+{
+	return shmux_session_dial(self->name, OPTIONS, shmux_now() + LONG_ENOUGH, s);
+}
+
+static const char *const open_meets[] = { "aligned_alloc", "calloc", "realloc", NULL };
+
+/* So many that everything that is kept of them must grow. */
+static int scene_open(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_stream *st[1000];
+	struct shmux_session *s;
+	int nr = 0, ret = 0, again;
+
+	if (begin_session(self, &s))
+		return WRONG("no session");
+	while (nr < (int)ARRAY_SIZE(st)) {
+		ret = LIB(shmux_session_open(s, 0, &st[nr]));
+		if (ret)
+			break;
+		nr++;
+	}
+	end_plan();
+	while (nr)
+		shmux_stream_close(st[--nr]);
+	/* One stream was not to be had; the session has not suffered. */
+	if (ret && ret != -ENOMEM)
+		return ret;
+	again = shmux_session_open(s, 0, &st[0]);
+	if (!again) {
+		again = talk(st[0], SMALL);
+		shmux_stream_close(st[0]);
+	}
+	shmux_session_close(s, 0);
+	/* But if there was no memory for a bell, again and again, it is over. */
+	if (again == -ECONNRESET && last.failed > 1)
+		return again;
+	if (again)
+		return WRONG("the session is of no use any more");
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, open_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_open, open_meets);
+}
+
+static const char *const receive_meets[] = { "malloc", NULL };
+
+/* Wait until @len bytes are queued here, or no more will come. */
+static void pile_up(struct shmux_stream *st, ssize_t len)
+{
+	struct shmux_session *s = shmux_stream_session(st);
+
+	while (LIB(shmux_stream_next_len(st)) < len)
+		if (LIB(shmux_session_state(s)) == SHMUX_SESSION_DEAD)
+			break;
+}
+
+static int receive(struct shmux_stream *st)
+{
+	static char buf[LARGE];
+	struct iovec iov = { .iov_base = buf, .iov_len = LARGE };
+	const void *data;
+	ssize_t n;
+	int ret = LIB(shmux_stream_set_deadline(st, SHMUX_READ, shmux_now() + LONG_ENOUGH));
+
+	pattern_fill(buf, LARGE, 0, 3);
+	/* Little by little, and much at once. */
+	for (size_t at = 0; at < 10000; at += 1000)
+		if (shmux_stream_write(st, buf + at, 1000) != 1000)
+			return WRONG("no write");
+	if (shmux_stream_write(st, buf + 10000, LARGE - 10000) != LARGE - 10000)
+		return WRONG("no large write");
+	if (!ret) {
+		pile_up(st, LARGE);
+		n = LIB(shmux_stream_peek(st, 50000, &data));
+		ret = n < 0 ? (int)n : 0;
+		if (!ret && pattern_check(data, 50000, 0, 3) >= 0)
+			return WRONG("peek showed other bytes");
+	}
+	end_plan();
+	/* If the session has not died of it, nothing is lost; else what is here is right. */
+	memset(buf, 0, LARGE);
+	if (shmux_session_state(shmux_stream_session(st)) == SHMUX_SESSION_DEAD) {
+		n = shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL);
+		if (n > 0 && pattern_check(buf, (size_t)n, 0, 3) >= 0)
+			return WRONG("other bytes came before the end");
+		n = n < 0 ? n : shmux_stream_read(st, buf, LARGE);
+		return n < 0 ? (int)n : WRONG("it died without a word");
+	}
+	if (shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL) != LARGE)
+		return WRONG("not all can be read");
+	return pattern_check(buf, LARGE, 0, 3) < 0 ? ret : WRONG("other bytes came");
+}
+
+static int scene_receive(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	int ret;
+
+	if (begin_session(self, &s) || shmux_session_open(s, 0, &st))
+		return WRONG("no session");
+	ret = receive(st);
+	shmux_stream_close(st);
+	shmux_session_close(s, 0);
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, bytes_that_cannot_be_kept_end_their_session_alone, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_receive, receive_meets);
+}
+
+static const char *const events_meets[] = { "epoll_create1", "epoll_ctl", "eventfd",
+					    "recv",	     "send",	  NULL };
+
+/* Read @len bytes as an event loop does. */
+static int read_by_events(struct shmux_session *s, struct shmux_stream *st, int fd, size_t len)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct shmux_event events[4];
+	char buf[SMALL];
+	ssize_t n;
+
+	while (len) {
+		if (poll(&pfd, 1, 5000) != 1)
+			return WRONG("the descriptor is silent");
+		n = LIB(shmux_session_pump(s, events, 4));
+		if (n < 0)
+			return (int)n;
+		for (; n; n--) {
+			if (events[n - 1].events & SHMUX_EVENT_DEAD)
+				return -ECONNRESET;
+		}
+		while (len && (n = LIB(shmux_stream_try_read(st, buf, sizeof(buf)))) > 0)
+			len -= (size_t)n;
+		if (len && n != -EAGAIN)
+			return n ? (int)n : -ECONNRESET;
+	}
+	return 0;
+}
+
+static int scene_events(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	char buf[SMALL] = "event";
+	int fd, ret = 0;
+
+	if (begin_session(self, &s) || shmux_session_open(s, 0, &st))
+		return WRONG("no session");
+	fd = LIB(shmux_session_fd(s));
+	if (fd < 0) {
+		ret = fd;
+		end_plan();
+		fd = shmux_session_fd(s);
+		if (fd < 0)
+			return WRONG("no descriptor the second time");
+	}
+	for (int i = 0; i < 3; i++) {
+		ssize_t n = LIB(shmux_stream_try_write(st, buf, SMALL));
+		int err = n == SMALL ? read_by_events(s, st, fd, SMALL) : (int)n;
+
+		if (err) {
+			ret = err;
+			break;
+		}
+	}
+	LIB_VOID(shmux_stream_close(st));
+	LIB(shmux_session_close(s, 0));
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, event_loop_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_events, events_meets);
+}
+
+static const char *const sleep_meets[] = { "eventfd", "poll", "ppoll", "syscall", NULL };
+
+static int scene_sleep(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	char buf[4];
+	ssize_t n;
+
+	if (begin_session(self, &s) || shmux_session_open(s, 0, &st))
+		return WRONG("no session");
+	if (shmux_stream_write(st, "late", 4) != 4)
+		return WRONG("no write");
+	n = LIB(shmux_stream_read(st, buf, 4));
+	shmux_stream_close(st);
+	shmux_session_close(s, 0);
+	return n == 4 ? 0 : n ? (int)n : WRONG("it ended");
+}
+
+static int64_t wait_for_stop(void *stop)
+{
+	while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE))
+		usleep(10000);
+	return 0;
+}
+
+TEST_F_TIMEOUT(faults, sleep_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	bool stop = false;
+	struct worker other;
+
+	/* With a thread that could wake us, there is more to prepare. */
+	worker_start(&other, wait_for_stop, &stop);
+	self->slow = true;
+	walk(_metadata, self, scene_sleep, sleep_meets);
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	worker_join(&other);
 }
 
 /* --- attaching ------------------------------------------------------------- */
@@ -908,6 +1172,426 @@ TEST_F_TIMEOUT(faults, accept_of_a_session_in_an_event_loop_fails_cleanly_at_eac
 	       EFFORT_TIMEOUT)
 {
 	walk_accept(_metadata, self, true, false);
+}
+
+/* --- signals ------------------------------------------------------------------ */
+
+#define WINDOW 65536
+
+FIXTURE(storm)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_stream *st;
+	char name[NAME_SIZE];
+	struct far third; /* listens or dials, where that is needed */
+	struct shmux_listener *listener;
+	struct shmux_context *context;
+	struct shmux_span span;
+};
+
+FIXTURE_SETUP(storm)
+{
+	name_make(self->name);
+	ASSERT_EQ(0, far_start(&self->third, FAR_CHILD));
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, NULL,
+			       SESSION_OPTIONS(.window = WINDOW)));
+	ASSERT_EQ(0, pair_open_stream(&self->pair, 0, &self->st));
+	self->far = &self->pair.far;
+}
+
+FIXTURE_TEARDOWN(storm)
+{
+	shmux_stream_close(self->st);
+	shmux_context_close(self->context);
+	shmux_listener_close(self->listener);
+	PAIR_TEARDOWN(&self->pair);
+	if (_metadata->aborted)
+		far_kill(&self->third);
+	else
+		EXPECT_EQ(0, far_stop(&self->third));
+}
+
+static long nr_signals;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	__atomic_add_fetch(&nr_signals, 1, __ATOMIC_RELAXED);
+}
+
+/* Call @fn, with signals coming in until it is let go. Return: what it returned. */
+static int64_t weather(struct __test_metadata *_metadata, FIXTURE_DATA(storm) *self, worker_fn fn,
+		       void (*let_go)(FIXTURE_DATA(storm) *self))
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct worker worker;
+	int64_t ret;
+
+	sigaction(SIGUSR1, &action, NULL);
+	nr_signals = 0;
+	worker_start(&worker, fn, self);
+	EXPECT_TRUE(worker_wait_blocked(&worker));
+	for (int i = 1; i <= 300; i++) {
+		pthread_kill(worker.thread, SIGUSR1);
+		if (i % 30 == 0)
+			EXPECT_TRUE(worker_wait_blocked(&worker));
+	}
+	EXPECT_LT(5, nr_signals);
+	let_go(self);
+	ret = worker_join(&worker);
+	signal(SIGUSR1, SIG_DFL);
+	return ret;
+}
+
+static void far_says_more(FIXTURE_DATA(storm) *self)
+{
+	static const char buf[100] = "";
+
+	far_write(self->far, buf, sizeof(buf));
+}
+
+static int64_t wait_read(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	char buf[200];
+
+	return shmux_stream_read(self->st, buf, sizeof(buf));
+}
+
+static int64_t wait_read_all(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	char buf[100];
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+
+	return shmux_stream_recv(self->st, &iov, 1, SHMUX_WAITALL);
+}
+
+static int64_t wait_peek(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	const void *data;
+	int64_t n = shmux_stream_peek(self->st, 100, &data);
+
+	return n == 100 ? shmux_stream_discard(self->st, 100) : n;
+}
+
+static int64_t wait_take(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	struct shmux_view view;
+	int64_t n = shmux_stream_take(self->st, &view, 0);
+
+	shmux_stream_release(self->st, &view);
+	return n;
+}
+
+static int64_t wait_discard(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+
+	return shmux_stream_discard(self->st, 100);
+}
+
+TEST_F(storm, does_not_end_a_call_that_waits_to_read)
+{
+	EXPECT_EQ(100, weather(_metadata, self, wait_read, far_says_more));
+	EXPECT_EQ(100, weather(_metadata, self, wait_read_all, far_says_more));
+	EXPECT_EQ(100, weather(_metadata, self, wait_peek, far_says_more));
+	EXPECT_EQ(100, weather(_metadata, self, wait_take, far_says_more));
+	EXPECT_EQ(100, weather(_metadata, self, wait_discard, far_says_more));
+}
+
+static int64_t wait_write(void *arg)
+{
+	static char buf[10 * WINDOW];
+	FIXTURE_DATA(storm) *self = arg;
+
+	pattern_fill(buf, sizeof(buf), 0, 1);
+	return shmux_stream_write(self->st, buf, sizeof(buf));
+}
+
+static void far_reads_all(FIXTURE_DATA(storm) *self)
+{
+	struct bulk bulk = { .len = 10 * WINDOW, .piece = 1000, .seed = 1 };
+
+	if (far_call(self->far, side_bulk_read, &bulk, sizeof(bulk), NULL, 0) != 10 * WINDOW)
+		fprintf(stderr, "# other bytes came\n");
+}
+
+static int64_t wait_reserve(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+
+	return shmux_stream_reserve(self->st, 30000, &self->span, 0);
+}
+
+static int64_t side_read_much(struct side *side)
+{
+	char buf[WINDOW];
+
+	while (shmux_stream_try_read(side->stream, buf, sizeof(buf)) > 0)
+		;
+	return 0;
+}
+
+static void far_reads_much(FIXTURE_DATA(storm) *self)
+{
+	far_run(self->far, side_read_much);
+}
+
+TEST_F(storm, does_not_end_a_call_that_waits_to_write)
+{
+	static char buf[4096];
+
+	EXPECT_EQ(10 * WINDOW, weather(_metadata, self, wait_write, far_reads_all));
+	for (int i = 0; i < 100; i++)
+		if (shmux_stream_try_write(self->st, buf, sizeof(buf)) <= 0)
+			far_pump(self->far);
+	EXPECT_EQ(0, weather(_metadata, self, wait_reserve, far_reads_much));
+	shmux_stream_cancel(self->st, &self->span);
+}
+
+static int64_t wait_accept(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	struct shmux_stream *st;
+	int64_t ret = shmux_session_accept(self->pair.session, 0, &st);
+
+	if (!ret)
+		shmux_stream_close(st);
+	return ret;
+}
+
+static void far_opens(FIXTURE_DATA(storm) *self)
+{
+	far_open(self->far, 0);
+}
+
+static int64_t wait_ping(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+
+	return shmux_session_ping(self->pair.session, SHMUX_NEVER, NULL);
+}
+
+static void far_pumps(FIXTURE_DATA(storm) *self)
+{
+	far_pump(self->far);
+}
+
+static int64_t wait_drain(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+
+	return shmux_session_drain(self->pair.session, SHMUX_NEVER);
+}
+
+static int64_t side_close_all(struct side *side)
+{
+	while (side->nr_streams)
+		shmux_stream_close(side->streams[--side->nr_streams]);
+	shmux_stream_close(side->stream);
+	side->stream = NULL;
+	return 0;
+}
+
+static void far_closes(FIXTURE_DATA(storm) *self)
+{
+	far_run(self->far, side_close_all);
+}
+
+TEST_F(storm, does_not_end_a_call_that_waits_for_the_session)
+{
+	EXPECT_EQ(0, weather(_metadata, self, wait_accept, far_opens));
+	EXPECT_EQ(0, weather(_metadata, self, wait_ping, far_pumps));
+	EXPECT_EQ(0, weather(_metadata, self, wait_drain, far_closes));
+}
+
+static int64_t wait_listener(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	struct shmux_stream *st;
+	int64_t ret = shmux_listener_accept(self->listener, 0, &st);
+
+	if (!ret)
+		shmux_stream_close(st);
+	return ret;
+}
+
+static int64_t side_dial(struct side *side)
+{
+	SIDE_EQ(0, shmux_session_dial(side->in, NULL, shmux_now() + LONG_ENOUGH, &side->session));
+	return shmux_session_open(side->session, 0, &side->stream);
+}
+
+static void third_dials(FIXTURE_DATA(storm) *self)
+{
+	if (far_call(&self->third, side_dial, self->name, sizeof(self->name), NULL, 0))
+		fprintf(stderr, "# the third could not dial\n");
+}
+
+static int64_t wait_for_listener(void *arg)
+{
+	FIXTURE_DATA(storm) *self = arg;
+	struct shmux_dial_options options = { .size = sizeof(options), .flags = SHMUX_DIAL_WAIT };
+	struct shmux_stream *st;
+	int64_t ret = shmux_context_dial(self->context, self->name, &options, &st);
+
+	if (!ret)
+		shmux_stream_close(st);
+	return ret;
+}
+
+static int64_t side_accept_any(struct side *side)
+{
+	return shmux_listener_accept(side->listener, 0, &side->stream);
+}
+
+/* It listens, first of all. */
+static void third_accepts(FIXTURE_DATA(storm) *self)
+{
+	far_call(&self->third, side_listen, self->name, sizeof(self->name), NULL, 0);
+	if (far_run(&self->third, side_accept_any))
+		fprintf(stderr, "# nobody dialled\n");
+}
+
+TEST_F(storm, does_not_end_an_accept)
+{
+	ASSERT_EQ(0, shmux_listener_open(self->name, NULL, &self->listener));
+	EXPECT_EQ(0, weather(_metadata, self, wait_listener, third_dials));
+}
+
+TEST_F(storm, does_not_end_a_dial_that_waits_for_a_listener)
+{
+	ASSERT_EQ(0, shmux_context_open(NULL, &self->context));
+	EXPECT_EQ(0, weather(_metadata, self, wait_for_listener, third_accepts));
+}
+
+static void third_accepts_now(FIXTURE_DATA(storm) *self)
+{
+	if (far_run(&self->third, side_accept_any))
+		fprintf(stderr, "# nobody dialled\n");
+}
+
+TEST_F(storm, does_not_end_a_dial_that_waits_to_be_accepted)
+{
+	ASSERT_EQ(0, far_call(&self->third, side_listen, self->name, sizeof(self->name), NULL, 0));
+	ASSERT_EQ(0, shmux_context_open(NULL, &self->context));
+	EXPECT_EQ(0, weather(_metadata, self, wait_for_listener, third_accepts_now));
+}
+
+static int64_t side_listen_shortly(struct side *side)
+{
+	struct shmux_listener_options options = { .size = sizeof(options), .backlog = 1 };
+
+	return shmux_listener_open(side->in, &options, &side->listener);
+}
+
+TEST_F(storm, does_not_end_a_dial_that_waits_for_a_backlog)
+{
+	struct shmux_session *s;
+
+	ASSERT_EQ(0, far_call(&self->third, side_listen_shortly, self->name, sizeof(self->name),
+			      NULL, 0));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(-ETIMEDOUT, shmux_session_dial(self->name, NULL, shmux_now(), &s));
+	}
+	ASSERT_EQ(0, shmux_context_open(NULL, &self->context));
+	EXPECT_EQ(0, weather(_metadata, self, wait_for_listener, third_accepts_now));
+}
+
+/* --- nothing is left out ---------------------------------------------------- */
+
+static const char *const *const all_meets[] = {
+	dial_meets,  context_meets, backlog_meets, open_meets, receive_meets, events_meets,
+	sleep_meets, attach_meets,  listen_meets,  path_meets, accept_meets,
+};
+
+/* What the library imports and no walk goes through, and why not. */
+static const struct {
+	const char *name;
+	const char *reason;
+} spared[] = {
+	{ "clock_gettime", "CLOCK_MONOTONIC is always there" },
+	{ "free", "returns nothing" },
+	{ "getegid", "cannot fail" },
+	{ "geteuid", "cannot fail" },
+	{ "getpid", "cannot fail" },
+	{ "getrlimit", "the limit exists, and is our own" },
+	{ "memcpy", "cannot fail" },
+	{ "memset", "cannot fail" },
+	{ "munmap", "whole mappings; if one stays nobody can do anything about it" },
+	{ "read", "our own eventfds, which do not block, and say no more than that" },
+	{ "sched_yield", "cannot fail" },
+	{ "shutdown", "fails when nobody is there to be told" },
+	{ "snprintf", "plain conversions" },
+	{ "strchr", "cannot fail" },
+	{ "strcmp", "cannot fail" },
+	{ "strcpy", "cannot fail" },
+	{ "strncmp", "cannot fail" },
+	{ "strnlen", "cannot fail" },
+	{ "timerfd_settime", "our own, with a time that is right" },
+	{ "vsnprintf", "plain conversions" },
+	{ "write", "our own eventfds, which are never full" },
+};
+
+static bool is_walked(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all_meets); i++)
+		for (const char *const *meets = all_meets[i]; *meets; meets++)
+			if (!strcmp(*meets, name))
+				return true;
+	return false;
+}
+
+static bool is_spared(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(spared); i++)
+		if (!strcmp(spared[i].name, name))
+			return true;
+	return name[0] == '_'; /* the compiler's, the linker's, errno */
+}
+
+FIXTURE(imports)
+{
+	FILE *nm;
+};
+
+FIXTURE_SETUP(imports)
+{
+	char archive[4096], command[4200];
+
+	path_beside(archive, sizeof(archive), "../../libshmux.a");
+	snprintf(command, sizeof(command), "nm -u '%s' | sed -n 's/^ *U //p' | sort -u", archive);
+	self->nm = popen(command, "re");
+	ASSERT_NE(NULL, self->nm);
+}
+
+FIXTURE_TEARDOWN(imports)
+{
+	EXPECT_EQ(0, pclose(self->nm));
+}
+
+TEST_F(imports, are_each_walked_through_or_cannot_fail)
+{
+	char name[256];
+	int nr = 0;
+
+	while (fgets(name, sizeof(name), self->nm)) {
+		name[strcspn(name, "\n")] = 0;
+		if (!strncmp(name, "shmux_", 6))
+			continue;
+		nr++;
+		EXPECT_NE(is_walked(name), is_spared(name)) {
+			TH_LOG("%s", name);
+		}
+		EXPECT_EQ(is_walked(name), fail->knows(name)) {
+			TH_LOG("%s", name);
+		}
+	}
+	EXPECT_LT(40, nr);
 }
 
 TEST_HARNESS_MAIN
