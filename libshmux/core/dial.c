@@ -18,7 +18,8 @@
 #include "region/endpoint.h"
 #include "region/hello.h"
 
-#define SLICE UINT64_C(50000000)	/* ns between looks at @cancelled */
+/* ns between looks at @cancelled, and whether the listener lives */
+#define SLICE UINT64_C(50000000)
 
 static void meeting_format(void *arg, void *own)
 {
@@ -35,6 +36,7 @@ static int meeting_admit(void *arg, const struct shmux_peer *peer, int fd)
 }
 
 int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
+			bool in_person,
 			const struct shmux_session_options *options,
 			int (*admit)(void *arg, const struct shmux_peer *peer,
 				     int fd),
@@ -45,6 +47,7 @@ int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
 		.format = meeting_format,
 		.admit = meeting_admit,
 		.arg = m,
+		.in_person = in_person,
 	};
 
 	m->options = options;
@@ -164,14 +167,15 @@ static int wait_for(struct shmux__meeting *m, const char *address,
 	}
 }
 
-static int meet(int fd, enum shmux_role role, const char *address,
+static int meet(int fd, enum shmux_role role, bool in_person,
+		const char *address,
 		const struct shmux_session_options *options,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session)
 {
 	struct shmux__meeting m;
-	int err = shmux__meeting_open(&m, fd, role, options, terms->admit,
-				      terms->admit_arg);
+	int err = shmux__meeting_open(&m, fd, role, in_person, options,
+				      terms->admit, terms->admit_arg);
 
 	if (err)
 		return err;
@@ -196,7 +200,7 @@ int shmux__dial(const struct shmux__address *address,
 		    address->text);
 	if (fd < 0)
 		return fd;
-	return meet(fd, SHMUX_ROLE_DIALLER, address->text, options, terms,
+	return meet(fd, SHMUX_ROLE_DIALLER, true, address->text, options, terms,
 		    session);
 }
 
@@ -247,7 +251,7 @@ int shmux_session_attach(int fd, enum shmux_role role,
 	else if (err)
 		close(fd);
 	else
-		err = meet(fd, role, "", &o, &terms, session);
+		err = meet(fd, role, false, "", &o, &terms, session);
 	errno = saved;
 	return err;
 }

@@ -8,6 +8,7 @@
 #ifndef SHMUX_CORE_DIAL_H
 #define SHMUX_CORE_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <shmux/session.h>
@@ -27,8 +28,12 @@ struct shmux__meeting {
 	void *admit_arg;
 };
 
-/* Begin on a connected socket, which is the meeting's, on failure too. */
+/*
+ * Begin on a connected socket, which is the meeting's, on failure too.
+ * @in_person: not a pair's, see region/hello.h.
+ */
 int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
+			bool in_person,
 			const struct shmux_session_options *options,
 			int (*admit)(void *arg, const struct shmux_peer *peer,
 				     int fd),

@@ -4,14 +4,16 @@
  *
  * Owns one epoll descriptor with: the listening socket, a meeting for each
  * client that has not finished its hello, the descriptors of each session, an
- * eventfd by which other threads of the process wake the accept, and a timer
- * that ends a rest. One thread at a time polls; others that accept wait for it.
+ * eventfd by which other threads of the process wake the accept, and a timer. One
+ * thread at a time polls; others that accept wait for it.
  *
  * Strangers can connect at will, and say nothing. So meetings are bounded; who
  * has the most loses its oldest, and a flood of one user's costs that user only.
  * When a descriptor is not to be had for want of others, the oldest meeting
  * makes way too; if there is none, the listening socket is left alone for REST,
- * and who connects waits in its backlog.
+ * and who connects waits in its backlog. The death of a client that has not said
+ * hello, while a child of its has the socket too, is found by looking now and
+ * then.
  *
  * Locks: the listener's is taken first, then a session's. A session that has
  * something for the listener (notify) is called with its own lock held, so it
@@ -39,6 +41,7 @@
 #define MEETINGS_MAX 256
 #define HEAPS 64	/* of meetings, by user */
 #define CONNECTS 16	/* taken at once, before sessions have their turn */
+#define SWEEP UINT64_C(100000000)	/* ns between looks for dead clients */
 #define REST UINT64_C(20000000)	/* ns without a look at the listening socket */
 #define SENTENCES 16	/* a second, at most, about those who got no session */
 
@@ -74,6 +77,7 @@ struct shmux_listener {
 	struct member endpoint_member, wake_member, timer_member;
 	struct shmux_list meetings, sessions;
 	uint32_t nr_meetings;
+	bool rests;			/* does not look at the listening socket */
 	uint32_t heaps[HEAPS];		/* how many meetings, by user */
 	uint64_t log_since;		/* when the second began */
 	uint32_t nr_sentences;		/* in this second, also those not said */
@@ -375,6 +379,15 @@ static void meeting_make_way(struct shmux_listener *l)
 	}
 }
 
+/* For the end of a rest, or for the next sweep; for nothing without either. */
+static void timer_arm(struct shmux_listener *l)
+{
+	uint64_t ns = l->rests ? REST : l->nr_meetings ? SWEEP : 0;
+	struct itimerspec in = { .it_value = shmux_clock_timespec(ns) };
+
+	timerfd_settime(l->timer_fd, 0, &in, NULL);
+}
+
 /*
  * Go on with a meeting that is not watched. It may end by closing its socket,
  * which a forked child of ours may hold: then the epoll descriptor would still
@@ -391,8 +404,11 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 	if (err == -EAGAIN) {
 		ev.events = (uint32_t)shmux__hello_events(m->meeting.hello);
 		if (!epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD,
-			       shmux__hello_fd(m->meeting.hello), &ev))
+			       shmux__hello_fd(m->meeting.hello), &ev)) {
+			if (l->nr_meetings == 1)
+				timer_arm(l);
 			return;
+		}
 		err = -errno;
 	}
 	if (err)
@@ -418,16 +434,28 @@ static void meeting_serve(struct shmux_listener *l, struct member *m)
 /* Leave the listening socket alone for a while, or turn to it again. */
 static void endpoint_rest(struct shmux_listener *l, bool rest)
 {
-	struct itimerspec in = {
-		.it_value = shmux_clock_timespec(rest ? REST : 0),
-	};
 	struct epoll_event ev = {
 		.events = rest ? 0 : EPOLLIN,
 		.data.ptr = &l->endpoint_member,
 	};
 
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->endpoint.fd, &ev);
-	timerfd_settime(l->timer_fd, 0, &in, NULL);
+	l->rests = rest;
+	timer_arm(l);
+}
+
+/* Those with whom it is over without their having hung up. */
+static void meetings_sweep(struct shmux_listener *l)
+{
+	struct shmux_list *pos, *tmp;
+	struct member *m;
+
+	shmux_list_for_each_safe(pos, tmp, &l->meetings) {
+		m = shmux_container_of(pos, struct member, node);
+		unwatch_fd(l, shmux__hello_fd(m->meeting.hello));
+		meeting_serve(l, m);
+	}
+	timer_arm(l);
 }
 
 /* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
@@ -452,7 +480,7 @@ static int connection_take(struct shmux_listener *l)
 	m->kind = MEMBER_MEETING;
 	m->l = l;
 	err = shmux__meeting_open(&m->meeting, fd, SHMUX_ROLE_ACCEPTOR,
-				  &l->session_options, admit, l);
+				  true, &l->session_options, admit, l);
 	if (err) {
 		free(m);
 		return 0;
@@ -526,7 +554,10 @@ static int poll_once(struct shmux_listener *l, int timeout)
 				continue;
 			break;
 		case MEMBER_TIMER:
-			endpoint_rest(l, false);
+			if (l->rests)
+				endpoint_rest(l, false);
+			else
+				meetings_sweep(l);
 			break;
 		case MEMBER_MEETING:
 			unwatch_fd(l, shmux__hello_fd(m->meeting.hello));

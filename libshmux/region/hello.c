@@ -33,6 +33,7 @@
 
 #include "region/hello.h"
 #include "region/memfd.h"
+#include "region/pidfd.h"
 #include "region/region.h"
 #include "region/stray.h"
 
@@ -528,6 +529,11 @@ static int step_acceptor(struct shmux__hello *h)
 	return send_own(h);
 }
 
+static int step(struct shmux__hello *h)
+{
+	return h->role == SHMUX_ROLE_DIALLER ? step_dialler(h) : step_acceptor(h);
+}
+
 int shmux__hello_step(struct shmux__hello *h, struct shmux__region **region)
 {
 	int err;
@@ -535,9 +541,19 @@ int shmux__hello_step(struct shmux__hello *h, struct shmux__region **region)
 	if (h->state == SPENT)
 		return h->err ? h->err : -EINVAL;
 
-	err = h->role == SHMUX_ROLE_DIALLER ? step_dialler(h) : step_acceptor(h);
-	if (err == -EAGAIN)
-		return err;
+	err = step(h);
+	if (err == -EAGAIN) {
+		/*
+		 * Asked each time, rather than to keep a descriptor for every
+		 * silent client.
+		 */
+		if (!h->params.in_person || !shmux__pidfd_peer_is_dead(h->fd))
+			return err;
+		/* It may have said it just before. */
+		err = step(h);
+		if (err == -EAGAIN)
+			err = -ECONNRESET;
+	}
 
 	ancillary_close(&h->anc);
 	h->state = SPENT;
@@ -572,6 +588,12 @@ int shmux__hello_open(int fd, enum shmux_role role,
 	h->memfd = -1;
 	ancillary_init(&h->anc);
 	ask_who_connected(h);
+	/* One that connected may have said all that it had to say. */
+	if (role == SHMUX_ROLE_DIALLER && params->in_person &&
+	    shmux__pidfd_peer_is_dead(fd)) {
+		err = -ECONNREFUSED;
+		goto err_free;
+	}
 	err = shmux__memfd_open(fd, role, &h->region);
 	if (err)
 		goto err_free;

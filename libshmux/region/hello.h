@@ -28,11 +28,18 @@ struct shmux__hello_params {
 	/* 0, or a negative errno that refuses the peer. NULL admits. */
 	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
 	void *arg;
+
+	/*
+	 * Who connected, or who listens, is to say hello itself: its death ends
+	 * the hello, though somebody else may have its end of the socket. Not
+	 * for a pair, whose ends are both whoever's that made it.
+	 */
+	bool in_person;
 };
 
 /*
  * Begin on @fd, which is the hello's from now on, on failure too. @params is
- * copied. Return: 0 or -errno.
+ * copied. Return: 0; -ECONNREFUSED: nobody is there any more; or -errno.
  */
 int shmux__hello_open(int fd, enum shmux_role role,
 		      const struct shmux__hello_params *params,
@@ -41,7 +48,8 @@ int shmux__hello_open(int fd, enum shmux_role role,
 /*
  * Go on without waiting. Return: 0 and a region, the hello being spent (still
  * to be closed); -EAGAIN: step again when shmux__hello_fd() has
- * shmux__hello_events() (POLLIN or POLLOUT); or the errno that ended it: of
+ * shmux__hello_events() (POLLIN or POLLOUT), and now and then, to learn of a
+ * death that somebody hides who has the other end, too; or the errno that ended it: of
  * ours, or as the other side told us. When an acceptor refuses, it tells the
  * dialler so.
  */

@@ -38,6 +38,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "region/memfd.h"
+#include "region/pidfd.h"
 #include "region/region.h"
 #include "region/stray.h"
 
@@ -473,31 +474,6 @@ int shmux__memfd_take(struct shmux__region *region, int memfd, uint32_t size,
 	return 0;
 }
 
-/*
- * Where the kernel does not hand over a pidfd with the message (before 6.5), a
- * peer that died meanwhile may have left its pid to another process. Then its
- * hang-up is the only sign of its death, as it is without pidfds at all.
- */
-static int open_pidfd(pid_t pid)
-{
-	int fd;
-
-	if (pid <= 0)		/* in a pid namespace that we do not see */
-		return -1;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd >= 0)
-		return fd;
-	switch (errno) {
-	case ESRCH:
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
-		return -errno;
-	default:		/* not there, or a sandbox that forbids it */
-		return -1;
-	}
-}
-
 int shmux__memfd_watch(struct shmux__region *region,
 		       const struct shmux_peer *identity, int pidfd)
 {
@@ -505,8 +481,14 @@ int shmux__memfd_watch(struct shmux__region *region,
 	int one = 1;
 
 	region->identity = *identity;
+	/*
+	 * Where the kernel does not hand over a pidfd with the message (before
+	 * 6.5), a peer that died meanwhile may have left its pid to another
+	 * process. Then its hang-up is the only sign of its death, as it is
+	 * without pidfds at all.
+	 */
 	if (pidfd < 0 && pidfd != -ESRCH && pidfd != -EMFILE && pidfd != -ENFILE)
-		pidfd = open_pidfd(identity->pid);
+		pidfd = shmux__pidfd_open(identity->pid);
 	if (pidfd == -ESRCH)
 		/*
 		 * It has said hello, perhaps more, and is gone. That can still be
