@@ -23,6 +23,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "region/endpoint.h"
+#include "region/pidfd.h"
 #include "region/stray.h"
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
@@ -133,6 +134,9 @@ static int clear_path(const struct sockaddr_un *addr, socklen_t addr_len,
 	if (fd < 0)
 		return fd;
 	err = connect(fd, (const struct sockaddr *)addr, addr_len) ? -errno : 0;
+	/* A child of a dead listener may have its socket still. */
+	if (!err && shmux__pidfd_peer_is_dead(fd))
+		err = -ECONNREFUSED;
 	close(fd);
 	if (err != -ECONNREFUSED)
 		return -EADDRINUSE;
