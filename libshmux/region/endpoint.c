@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -38,6 +39,23 @@
 
 /* How often a blocked connect looks whether it was cancelled. */
 #define CONNECT_SLICE	(50 * NSEC_PER_MSEC)
+
+/*
+ * All endpoints of the process. The kernel frees a name when nobody has its
+ * socket any more, and nobody shall have it but who listens: so a forked child
+ * closes what it has inherited. This list is the one global of the library; fork
+ * takes no argument.
+ */
+static struct {
+	pthread_mutex_t lock;
+	pthread_once_t once;
+	int err;		/* why fork cannot be seen to */
+	struct shmux_list list;
+} endpoints = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.once = PTHREAD_ONCE_INIT,
+	.list = { &endpoints.list, &endpoints.list },
+};
 
 /* A path that is certain to end, however the address came. */
 struct path {
@@ -237,6 +255,60 @@ static int listen_abstract(struct shmux__endpoint *e, int backlog)
 	return 0;
 }
 
+/* --- forks -------------------------------------------------------------- */
+
+static void fork_begin(void)
+{
+	pthread_mutex_lock(&endpoints.lock);
+}
+
+static void fork_done(void)
+{
+	pthread_mutex_unlock(&endpoints.lock);
+}
+
+static void fork_child(void)
+{
+	struct shmux_list *pos, *tmp;
+	struct shmux__endpoint *e;
+
+	shmux_list_for_each_safe(pos, tmp, &endpoints.list) {
+		e = shmux_container_of(pos, struct shmux__endpoint, node);
+		close(e->fd);
+		e->fd = -1;
+		shmux_list_remove(&e->node);
+	}
+	pthread_mutex_unlock(&endpoints.lock);
+}
+
+static void watch_forks(void)
+{
+	endpoints.err = -pthread_atfork(fork_begin, fork_done, fork_child);
+}
+
+/* Make the socket; on the list it is from its first moment. */
+static int open_listed(struct shmux__endpoint *e)
+{
+	pthread_once(&endpoints.once, watch_forks);
+	if (endpoints.err)
+		return endpoints.err;
+	pthread_mutex_lock(&endpoints.lock);
+	e->fd = new_socket();
+	if (e->fd >= 0)
+		shmux_list_append(&endpoints.list, &e->node);
+	pthread_mutex_unlock(&endpoints.lock);
+	return e->fd < 0 ? e->fd : 0;
+}
+
+static void close_listed(struct shmux__endpoint *e)
+{
+	pthread_mutex_lock(&endpoints.lock);
+	shmux_list_remove(&e->node);
+	close(e->fd);
+	e->fd = -1;
+	pthread_mutex_unlock(&endpoints.lock);
+}
+
 /* --- endpoints ---------------------------------------------------------- */
 
 int shmux__endpoint_open(struct shmux__endpoint *e,
@@ -253,9 +325,10 @@ int shmux__endpoint_open(struct shmux__endpoint *e,
 	memcpy(&e->addr, addr, addr_len);
 	e->addr_len = addr_len;
 	e->owner = getpid();
-	e->fd = new_socket();
-	if (e->fd < 0)
-		return e->fd;
+	e->fd = -1;
+	err = open_listed(e);
+	if (err)
+		return err;
 
 	/*
 	 * Accepted sockets inherit this, so that a client which sends no
@@ -267,10 +340,8 @@ int shmux__endpoint_open(struct shmux__endpoint *e,
 		err = listen_path(e, backlog, mode & 0777, uid, gid);
 	else
 		err = listen_abstract(e, backlog);
-	if (err) {
-		close(e->fd);
-		e->fd = -1;
-	}
+	if (err)
+		close_listed(e);
 	return err;
 }
 
@@ -294,9 +365,10 @@ void shmux__endpoint_close(struct shmux__endpoint *e)
 	struct path path;
 	int lock = -1;
 
+	/* In a forked child there is nothing of it. */
 	if (e->fd < 0)
 		return;
-	/* A forked child has the socket, not the name. */
+	/* Nor is it ours in one that came about by other means. */
 	if (is_path(&e->addr, e->addr_len) && e->owner == getpid()) {
 		path_init(&path, &e->addr, "");
 		lock = lock_path(&e->addr, LOCK_WAIT_CLOSE);
@@ -306,8 +378,7 @@ void shmux__endpoint_close(struct shmux__endpoint *e)
 	}
 	if (e->owner == getpid())
 		turn_away(e);
-	close(e->fd);
-	e->fd = -1;
+	close_listed(e);
 	if (lock >= 0)
 		close(lock);
 }

@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "base/list.h"
+
 struct shmux__endpoint {
 	int fd;				/* listening, non-blocking */
 	struct sockaddr_un addr;
@@ -19,10 +21,11 @@ struct shmux__endpoint {
 	pid_t owner;			/* a forked child leaves the path alone */
 	dev_t dev;			/* of a path: which file is ours */
 	ino_t ino;
+	struct shmux_list node;		/* of all endpoints, for fork */
 };
 
 /*
- * Bind and listen. A path is probed, unlinked if dead and bound under a lock
+ * Bind and listen. @e stays where it is until close. A path is probed, unlinked if dead and bound under a lock
  * on PATH.lock; it gets @mode, and @uid and @gid unless they are -1.
  */
 int shmux__endpoint_open(struct shmux__endpoint *e,

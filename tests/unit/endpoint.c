@@ -160,6 +160,33 @@ TEST_F(endpoint, a_name_is_free_the_moment_its_holder_dies)
 	close(ready[1]);
 }
 
+TEST_F(endpoint, a_forked_child_has_no_part_in_a_name)
+{
+	int up[2], leash[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe2(up, O_CLOEXEC));
+	ASSERT_EQ(0, pipe2(leash, O_CLOEXEC));
+	ASSERT_EQ(0, open_place(&self->e, &self->name));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		close(leash[1]);
+		_exit(write(up[1], "", 1) != 1 || read(leash[0], &byte, 1));
+	}
+	ASSERT_EQ(1, read(up[0], &byte, 1));
+	EXPECT_TRUE(somebody_listens(&self->name));
+	shmux__endpoint_close(&self->e);
+	EXPECT_FALSE(somebody_listens(&self->name));
+	EXPECT_EQ(0, open_place(&self->other, &self->name));
+	close(up[0]);
+	close(up[1]);
+	close(leash[0]);
+	close(leash[1]);
+	waitpid(child, NULL, 0);
+}
+
 TEST_F(endpoint, an_address_that_names_nothing_is_einval)
 {
 	struct place p = { .addr.sun_family = AF_UNIX,

@@ -23,8 +23,9 @@
  * except that nothing may be called on an object once it is being closed.
  * Closing a stream or a session first wakes the calls blocked on it; a listener
  * or a context is closed when no call on it is under way. The library starts no
- * thread, keeps no global and prints nothing. It does not handle signals: a
- * signal does not end a wait.
+ * thread and prints nothing; its one global is the list of listening sockets,
+ * which a forked child closes. It does not handle signals: a signal does not end
+ * a wait.
  *
  * Forks. Sessions and streams are their process's: in a forked child calls on
  * them fail with -ECHILD, and closing them there does not disturb the parent. A
