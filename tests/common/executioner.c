@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct executioner_page {
 	void *arg;
 	pid_t victim, child;
 	pid_t survivor, survivor_tid;
+	bool child_runs; /* atomic */
 	bool called; /* atomic */
 };
 
@@ -75,15 +77,18 @@ static bool is_traced(const struct doom *doom)
 	return doom->steps || doom->syscalls;
 }
 
-/* It holds every descriptor that its parent had, until the leash is let go. */
+/* It has what its parent had, until the leash is let go. */
 static pid_t fork_child(void)
 {
 	pid_t pid = fork();
 	char byte;
 
-	if (pid)
+	if (pid) {
+		while (pid > 0 && !__atomic_load_n(&page->child_runs, __ATOMIC_ACQUIRE))
+			sched_yield();
 		return pid;
-	prctl(PR_SET_PDEATHSIG, 0);
+	}
+	__atomic_store_n(&page->child_runs, true, __ATOMIC_RELEASE);
 	while (read(leash_fds[0], &byte, 1) < 0 && errno == EINTR)
 		;
 	_exit(0);

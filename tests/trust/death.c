@@ -112,7 +112,7 @@ static const char *const meetings[] = { "listens", "dials", "attaches as accepto
 /* Shared. What the victim is told, and what it says of itself. */
 struct scene {
 	enum meeting meeting; /* how the victim comes by its session */
-	char name[NAME_SIZE]; /* of whoever listens */
+	char name[SHMUX_ADDRESS_MAX]; /* of whoever listens */
 	const struct act *act;
 	uint64_t seed;
 	struct shmux_session_options options;
@@ -950,6 +950,7 @@ FIXTURE(death)
 	char plain_name[NAME_SIZE];
 	uint64_t random;
 	int nr_kills;
+	struct death death; /* the last one */
 };
 
 FIXTURE_SETUP(death)
@@ -1140,9 +1141,10 @@ static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const s
 		sv->returned = shmux_now();
 		sv->kept_waiting = run_delay() - sv->kept_waiting;
 	}
-	death = executioner_wait(&self->executioner);
+	death = self->death = executioner_wait(&self->executioner);
 
-	if (scene->meeting == MEET_LISTENER && doom->hold == HOLD_NOTHING) {
+	/* Not in the kernel's eyes while another process has the socket. */
+	if (scene->meeting == MEET_LISTENER && doom->hold != HOLD_COPIES) {
 		ret = shmux_listener_open(scene->name, NULL, &next);
 		if (ret)
 			COMPLAIN(sv, "the name is not free: %s", strerror(-ret));
@@ -1287,6 +1289,253 @@ TEST_F_TIMEOUT(death, in_every_state_is_told_in_time_whoever_holds_its_descripto
 		ASSERT_TRUE(round_run(self, act, way, &doom));
 	}
 	check_holdings(_metadata, &before);
+}
+
+#define NR_STEPPED 100
+#define STEPS_MOST 3000
+
+/* Between any two instructions of a call, with what it had said before. */
+TEST_F_TIMEOUT(death, amid_any_instruction_leaves_what_had_arrived_whole, EFFORT_TIMEOUT)
+{
+	struct holdings before;
+	int nr_traced = 0;
+
+	for (int i = 0; i < NR_STEPPED; i++) {
+		const struct way *way =
+			&ways[random_between(&self->random, 0, ARRAY_SIZE(ways) - 1)];
+		struct doom doom = {
+			.for_call = true,
+			.steps = random_between(&self->random, 1, STEPS_MOST),
+			.hold = random_between(&self->random, 0, 2),
+		};
+
+		if (i == NR_WARM_UP)
+			before = holdings_count();
+		scene_reset(self,
+			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    false);
+		ASSERT_TRUE(round_run(self, &act_random, way, &doom));
+		nr_traced += self->death.traced;
+	}
+	check_holdings(_metadata, &before);
+	EXPECT_LT(NR_STEPPED / 2, nr_traced);
+}
+
+/* --- during the handshake ------------------------------------------------ */
+
+static void say_hello(struct victim *v)
+{
+	MUST(shmux_session_open(v->session, 0, &v->streams[0]));
+	MUST(shmux_stream_write(v->streams[0], "hello", 5));
+	v->scene->opened = 1;
+	rest();
+}
+
+static int victim_dials(void *arg)
+{
+	struct victim victim = { .scene = arg }, *v = &victim;
+
+	victim_ready();
+	MUST(shmux_session_dial(v->scene->name, NULL, SHMUX_NEVER, &v->session));
+	say_hello(v);
+	return 0;
+}
+
+static int victim_listens(void *arg)
+{
+	struct victim victim = { .scene = arg }, *v = &victim;
+
+	MUST(shmux_listener_open(v->scene->name, NULL, &v->listener));
+	__atomic_store_n(&v->scene->listening, true, __ATOMIC_RELEASE);
+	victim_ready();
+	MUST(shmux_listener_accept_session(v->listener, 0, &v->session));
+	say_hello(v);
+	return 0;
+}
+
+/* Whatever it said is there, then the end; @died is the time of its death. */
+static void check_greeting(struct survivor *sv, uint64_t died)
+{
+	struct shmux_stream *st;
+	char buf[8] = "";
+	uint64_t kept_waiting = run_delay();
+	int ret;
+
+	ret = shmux_session_accept(sv->session, 0, &st);
+	if (!ret) {
+		ret = (int)shmux_stream_read(st, buf, sizeof(buf));
+		if (ret == 5)
+			ret = (int)shmux_stream_read(st, buf, sizeof(buf));
+		else
+			CHECK(sv, !sv->scene->opened);
+		shmux_stream_close(st);
+	} else {
+		CHECK(sv, !sv->scene->opened);
+	}
+	CHECK(sv, ret == -ECONNRESET);
+	CHECK(sv, !is_late(shmux_now(), died, run_delay() - kept_waiting));
+	CHECK(sv, shmux_session_close(sv->session, 0) == 0);
+}
+
+static enum doom_hold holds[] = { HOLD_NOTHING, HOLD_COPIES };
+
+/* Whoever it was that dialled: the listener keeps nothing of it, and serves on. */
+TEST_F_TIMEOUT(death, of_who_dials_at_any_system_call_costs_the_listener_nothing, EFFORT_TIMEOUT)
+{
+	struct scene *scene = self->scene;
+	struct executioner *e = &self->executioner;
+	struct survivor survivor = { .scene = scene }, *sv = &survivor;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct doom doom = { .syscalls = 1 + i / 2, .hold = holds[i % 2] };
+		uint64_t kept_waiting;
+		struct death death;
+		int nr_fds, ret;
+
+		scene_reset(self, MEET_DIALLER, false);
+		name_make(scene->name);
+		ASSERT_EQ(0, shmux_listener_open(scene->name, NULL, &self->listener));
+		nr_fds = process_nr_fds();
+		executioner_begin(e, &doom, victim_dials, scene);
+		ret = survivor_meet(self, sv, NULL);
+		death = executioner_wait(e);
+		kept_waiting = run_delay();
+		if (!ret) {
+			check_greeting(sv, death.time);
+		} else {
+			ASSERT_EQ(-ETIMEDOUT, ret);
+		}
+		/* It looks for dead clients that somebody hides ten times a second. */
+		while (process_nr_fds() != nr_fds &&
+		       !is_late(shmux_now(), death.time + PROMISED, run_delay() - kept_waiting)) {
+			shmux_listener_set_deadline(self->listener, shmux_now() + MSEC);
+			shmux_listener_accept_session(self->listener, 0, &sv->session);
+		}
+		EXPECT_EQ(nr_fds, process_nr_fds())
+		{
+			TH_LOG("%u ends of system calls, hold %d", doom.syscalls, doom.hold);
+		}
+		ASSERT_FALSE(sv->bad);
+		shmux_listener_close(self->listener);
+		self->listener = NULL;
+		executioner_end(e);
+		if (!death.traced && i % 2)
+			return;
+	}
+	ASSERT_TRUE(false);
+}
+
+/* And whoever dials is told, in whatever way it goes. */
+TEST_F_TIMEOUT(death, of_who_listens_at_any_system_call_is_told_to_who_dials, EFFORT_TIMEOUT)
+{
+	struct scene *scene = self->scene;
+	struct executioner *e = &self->executioner;
+	struct survivor survivor = { .scene = scene }, *sv = &survivor;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct doom doom = { .for_call = true,
+				     .syscalls = 1 + i / 2,
+				     .hold = holds[i % 2] };
+		uint64_t kept_waiting, returned;
+		int nr_fds = process_nr_fds(), ret;
+		struct death death;
+
+		scene_reset(self, MEET_LISTENER, false);
+		name_make(scene->name);
+		executioner_begin(e, &doom, victim_listens, scene);
+		ASSERT_TRUE(wait_until(__atomic_load_n(&scene->listening, __ATOMIC_ACQUIRE)));
+		kept_waiting = run_delay();
+		executioner_call(e);
+		ret = shmux_session_dial(scene->name, NULL, shmux_now() + LONG_ENOUGH,
+					 &sv->session);
+		returned = shmux_now();
+		kept_waiting = run_delay() - kept_waiting;
+		if (!ret) {
+			/* Nor does a session that has begun go on. */
+			death = executioner_wait(e);
+			check_greeting(sv, death.time);
+		} else {
+			EXPECT_TRUE(ret == -ECONNREFUSED || ret == -ECONNRESET)
+			{
+				TH_LOG("%d after %u ends of system calls, hold %d", ret,
+				       doom.syscalls, doom.hold);
+			}
+			death = executioner_wait(e);
+			EXPECT_FALSE(is_late(returned, death.time, kept_waiting));
+		}
+		ASSERT_FALSE(sv->bad);
+		EXPECT_EQ(nr_fds, process_nr_fds());
+		executioner_end(e);
+		if (!death.traced && i % 2)
+			return;
+	}
+	ASSERT_TRUE(false);
+}
+
+/* --- the name ------------------------------------------------------------- */
+
+/* Return: what it is to take the name of a listener that was just killed. */
+static int take_over(FIXTURE_DATA(death) * self, const char *name, enum doom_hold hold)
+{
+	struct doom doom = { .hold = hold };
+	struct shmux_listener *next = NULL;
+	struct death death;
+	int ret;
+
+	scene_reset(self, MEET_LISTENER, false);
+	snprintf(self->scene->name, sizeof(self->scene->name), "%s", name);
+	executioner_begin(&self->executioner, &doom, victim_listens, self->scene);
+	death = executioner_wait(&self->executioner);
+	ret = death.ready ? shmux_listener_open(name, NULL, &next) : -EIO;
+	shmux_listener_close(next);
+	executioner_end(&self->executioner);
+	return ret;
+}
+
+#define NR_TAKE_OVERS 10
+
+TEST_F(death, of_a_listener_frees_its_name_at_once_whatever_its_child_holds)
+{
+	char name[NAME_SIZE];
+
+	name_make(name);
+	for (int i = 0; i < NR_TAKE_OVERS; i++) {
+		ASSERT_EQ(0, take_over(self, name, HOLD_NOTHING));
+		ASSERT_EQ(0, take_over(self, name, HOLD_CHILD));
+	}
+}
+
+TEST_F(death, of_a_listener_frees_its_path_at_once_whoever_has_its_socket)
+{
+	char directory[NAME_SIZE], name[2 * NAME_SIZE];
+
+	ASSERT_EQ(0, directory_make(directory));
+	snprintf(name, sizeof(name), "memfd:%s/socket", directory);
+	for (int i = 0; i < NR_TAKE_OVERS; i++) {
+		EXPECT_EQ(0, take_over(self, name, HOLD_NOTHING));
+		EXPECT_EQ(0, take_over(self, name, HOLD_CHILD));
+		EXPECT_EQ(0, take_over(self, name, HOLD_COPIES));
+	}
+	directory_remove(directory);
+}
+
+/* That an abstract name is not free then is the kernel's doing; see docs/design.md. */
+TEST_F(death, of_a_listener_is_told_to_who_dials_whoever_has_its_socket)
+{
+	struct doom doom = { .hold = HOLD_COPIES };
+	struct shmux_session *session;
+	uint64_t begun, kept_waiting;
+
+	scene_reset(self, MEET_LISTENER, false);
+	name_make(self->scene->name);
+	executioner_begin(&self->executioner, &doom, victim_listens, self->scene);
+	ASSERT_TRUE(executioner_wait(&self->executioner).ready);
+	begun = shmux_now();
+	kept_waiting = run_delay();
+	EXPECT_EQ(-ECONNREFUSED,
+		  shmux_session_dial(self->scene->name, NULL, begun + LONG_ENOUGH, &session));
+	EXPECT_FALSE(is_late(shmux_now(), begun, run_delay() - kept_waiting));
+	executioner_end(&self->executioner);
 }
 
 TEST_HARNESS_MAIN
