@@ -165,13 +165,26 @@ void shmux__control_flush(struct shmux_session *s)
 int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code)
 {
 	struct shmux__refusal *more;
-	uint32_t size;
+	uint32_t size = s->refusals_size;
+	int err;
 
-	if (s->nr_refusals == s->refusals_size) {
-		size = s->refusals_size ? s->refusals_size * 2 : 16;
-		/* Opens without end, and our answers are not even read. */
-		if (size > SHMUX_REFUSALS_MAX)
+	if (size && s->nr_refusals == size) {
+		/* Amid a batch: the peer may be reading those before. */
+		err = flush_owed(s);
+		if (err == -EPROTO)
+			return err;
+		shmux__publish(s);
+	}
+	if (s->nr_refusals == size) {
+		/*
+		 * Opens without end, and our answers are not even read: each open
+		 * of an honest peer reads what has come, so no more of its opens
+		 * are without an answer than its ring holds.
+		 */
+		if (size >= SHMUX_REFUSALS_MAX &&
+		    size >= s->link->peer_ring_slots)
 			return -EPROTO;
+		size = size ? size * 2 : 16;
 		more = SHMUX_KEEP_ERRNO(realloc(s->refusals,
 						size * sizeof(*more)));
 		if (!more)

@@ -108,6 +108,7 @@ struct shmux__refusal {
 	uint32_t id, code;
 };
 
+/* Or as many as the peer's ring has slots. */
 #define SHMUX_REFUSALS_MAX 4096
 
 /* struct shmux_session::owes */
