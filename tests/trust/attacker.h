@@ -58,26 +58,6 @@ static inline void attacker_say(struct shmux_session *s, uint32_t type, uint32_t
 }
 
 /*
- * Wait until @nr slots are free; publishes first. Return: whether they came to
- * be, or the victim has hung up.
- */
-static inline bool attacker_wait_room(struct shmux_session *s, uint32_t nr)
-{
-	struct shmux__producer *tx = &attacker_shm(s)->tx;
-
-	while (!shmux__producer_fits(tx, nr, 0)) {
-		attacker_publish(s);
-		shmux__producer_refresh(tx);
-		if (shmux__producer_fits(tx, nr, 0))
-			break;
-		if (s->link->ops->check_alive(s->link))
-			return false;
-		sched_yield();
-	}
-	return true;
-}
-
-/*
  * Take what the victim has said, tell that it is consumed, and give back every
  * chunk. Return: frames.
  */
@@ -91,9 +71,33 @@ static inline int attacker_hear(struct shmux_session *s)
 		if (f.data)
 			s->link->ops->chunk_return(s->link, f.handle);
 	}
-	shmux__consumer_publish(&attacker_shm(s)->rx);
-	attacker_publish(s);
+	if (nr) {
+		shmux__consumer_publish(&attacker_shm(s)->rx);
+		attacker_publish(s);
+	}
 	return nr;
+}
+
+/*
+ * Wait until @nr slots are free, having published; hear meanwhile what the victim
+ * says, if @hears. Return: whether they are, or the victim has hung up.
+ */
+static inline bool attacker_wait_room(struct shmux_session *s, uint32_t nr, bool hears)
+{
+	struct shmux__producer *tx = &attacker_shm(s)->tx;
+
+	while (!shmux__producer_fits(tx, nr, 0)) {
+		attacker_publish(s);
+		if (hears)
+			attacker_hear(s);
+		shmux__producer_refresh(tx);
+		if (shmux__producer_fits(tx, nr, 0))
+			break;
+		if (s->link->ops->check_alive(s->link))
+			return false;
+		sched_yield();
+	}
+	return true;
 }
 
 #endif /* TESTS_TRUST_ATTACKER_H */
