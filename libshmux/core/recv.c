@@ -94,7 +94,7 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 }
 
 /* Copy @len bytes, or the message of that length, out to several buffers. */
-static void scatter(struct shmux_stream *st, const struct iovec *iov,
+static void scatter(struct shmux_stream *st, const struct iovec *iov, int nr,
 		    size_t len)
 {
 	char *at, none[1];
@@ -102,7 +102,7 @@ static void scatter(struct shmux_stream *st, const struct iovec *iov,
 
 	if (!len)
 		shmux__rx_copy(st, none, 0);
-	for (; len; iov++) {
+	for (; len && nr; iov++, nr--) {
 		at = iov->iov_base;
 		n = iov->iov_len < len ? iov->iov_len : len;
 		len -= n;
@@ -148,7 +148,7 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 			}
 			if (len > size)
 				len = size;
-			scatter(st, iov, len);
+			scatter(st, iov, nr, len);
 			n = (ssize_t)len;
 			break;
 		}

@@ -570,7 +570,7 @@ int shmux__hello_open(int fd, enum shmux_role role,
 		      struct shmux__hello **hello)
 {
 	struct shmux__hello *h;
-	int err, type;
+	int err, type = 0;
 
 	err = check_socket(fd, &type);
 	if (err)
