@@ -98,7 +98,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests fuzzers check stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests fuzzers coverage check stress demo install uninstall clean help format FORCE
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -175,6 +175,8 @@ $(BUILD)/obj/tests/trust/%.o: tests/trust/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)
 	$(say) CC $<
 	$(call compile,$(unit_flags))
 
+# What the fuzzer is to explore is the library, not the target.
+$(BUILD)/obj/tests/fuzz/%.o: sanitize += $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=fuzzer-no-link)
 $(BUILD)/obj/tests/fuzz/%.o: tests/fuzz/%.c $(BUILD)/.flags
 	$(say) CC $<
 	$(call compile,$(base_flags) -D_GNU_SOURCE= $(public_inc) -Ilibshmux -Itests)
@@ -228,6 +230,10 @@ stress:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' \
 		STRESS_SECONDS='$(STRESS_SECONDS)' tests/stress
 
+# Which lines of the library the tests run.
+coverage:
+	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/coverage
+
 # --- installing --------------------------------------------------------------
 
 D = $(DESTDIR)
@@ -275,6 +281,7 @@ help:
 	'  make examples build examples/ into $(BUILD)/examples/' \
 	'  make tests    build the test programs into $(BUILD)/tests/' \
 	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
+	'  make coverage say how many lines of each file the tests run' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \

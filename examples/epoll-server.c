@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * epoll-server.c - an echo server in an epoll loop, for many sessions
+ * epoll-server.c - an echo server in an epoll loop, for several users
+ *
+ *   epoll-server [ADDRESS [UID]...]
  *
  * One thread. A session is one descriptor in the loop, however many streams it
- * has; the pump tells which of them are ready. Try it with
+ * has; the pump tells which of them are ready. It serves its own user and those
+ * on the command line; who is turned away is told so, and so are we. Try it with
  *
  *   shmux cat epoll-server
+ *
+ * and as another user, who has to say that ours will do, with
+ *
+ *   shmux cat --any-user epoll-server
  */
 #include <errno.h>
 #include <error.h>
@@ -14,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 enum { EVENTS = 32 };
 
@@ -124,14 +132,42 @@ static void accept_connections(struct shmux_listener *l, int epoll)
 	}
 }
 
+/* Those on the command line; the last one is followed by NULL. */
+static int admit(void *arg, const struct shmux_peer *peer)
+{
+	char **uid = arg;
+
+	if (peer->uid == geteuid())
+		return 0;
+	for (; *uid; uid++)
+		if (strtoul(*uid, NULL, 10) == peer->uid)
+			return 0;
+	return -EACCES;
+}
+
+static void complain(void *arg, enum shmux_log_level level, const char *sentence)
+{
+	(void)arg;
+	(void)level;
+	fprintf(stderr, "%s\n", sentence);
+}
+
 int main(int argc, char **argv)
 {
 	const char *address = argc > 1 ? argv[1] : "epoll-server";
+	struct shmux_session_options session = { .size = sizeof(session), .log = complain };
+	struct shmux_listener_options options = {
+		.size = sizeof(options),
+		.mode = argc > 2 ? 0602 : 0600,	/* everybody may ask admit() */
+		.admit = admit,
+		.admit_arg = argv + (argc > 2 ? 2 : argc),
+		.session = &session,
+	};
 	struct epoll_event events[EVENTS] = { { .events = EPOLLIN } };
 	struct shmux_listener *l;
 	int epoll = epoll_create1(EPOLL_CLOEXEC), n;
 
-	n = shmux_listener_open(address, NULL, &l);
+	n = shmux_listener_open(address, &options, &l);
 	if (n < 0)
 		error(1, -n, "cannot listen on %s", address);
 	/* The listener is the one whose pointer is NULL. */

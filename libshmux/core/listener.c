@@ -9,16 +9,16 @@
  *
  * Strangers can connect at will, and say nothing. So meetings are bounded; who
  * has the most loses its oldest, and a flood of one user's costs that user only.
- * When a descriptor is not to be had for want of others, the oldest meeting
- * makes way too; if there is none, the listening socket is left alone for REST,
- * and who connects waits in its backlog. The death of a client that has not said
- * hello, while a child of its has the socket too, is found by looking now and
- * then.
+ * When descriptors run out, meetings make way too; if there is none left, the
+ * listening socket is left alone for REST, and who connects waits in its backlog.
+ * The death of a client that has not said hello, while a child of its has the
+ * socket too, is found by looking now and then.
  *
  * Locks: the listener's is taken first, then a session's. A session that has
  * something for the listener (notify) is called with its own lock held, so it
  * takes none: it puts its member on a list without a lock.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -458,12 +458,27 @@ static void meetings_sweep(struct shmux_listener *l)
 	timer_arm(l);
 }
 
+/* Whether there are descriptors for what a hello brings: a memfd and a pidfd. */
+static bool has_room(const struct shmux_listener *l)
+{
+	int fds[2], nr = 0;
+	bool room;
+
+	while (nr < 2 && (fds[nr] = fcntl(l->wake_fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		nr++;
+	room = nr == 2;
+	while (nr)
+		close(fds[--nr]);
+	return room;
+}
+
 /* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
 static int connection_take(struct shmux_listener *l)
 {
-	int fd = shmux__endpoint_accept(&l->endpoint), err;
 	struct member *m;
+	int err, fd;
 
+	fd = shmux__endpoint_accept(&l->endpoint);
 	if (fd < 0 && fd != -EAGAIN && l->nr_meetings) {
 		meeting_make_way(l);
 		fd = shmux__endpoint_accept(&l->endpoint);
@@ -472,6 +487,9 @@ static int connection_take(struct shmux_listener *l)
 		endpoint_rest(l, true);
 	if (fd < 0)
 		return fd;
+	/* What its hello brings is lost if there is no descriptor for it. */
+	while (l->nr_meetings && !has_room(l))
+		meeting_make_way(l);
 	m = calloc(1, sizeof(*m));
 	if (!m) {
 		close(fd);

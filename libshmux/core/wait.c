@@ -183,8 +183,10 @@ void shmux__room_wanted(struct shmux_session *s)
 	if (s->error || s->in_pump)
 		return;
 	if (s->leader) {
+		/* Once: it may be who asks, and is awake. */
 		if (!s->leader_room)
 			shmux__wake(s->leader);
+		s->leader_room = true;
 	} else if (s->watch && shmux__watch(s, 0)) {
 		tell_poller(s);
 	}

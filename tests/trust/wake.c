@@ -198,6 +198,28 @@ TEST_F(wake, blocked_reader_wakes_to_say_what_another_thread_owes)
 	cancel_reader(_metadata, self, &reader);
 }
 
+static int64_t drain(void *arg)
+{
+	return shmux_session_drain(arg, shmux_now() + 200 * MSEC);
+}
+
+TEST_F(wake, drain_ends_in_time_though_another_thread_owes_what_finds_no_room)
+{
+	struct worker drainer;
+
+	/* The ring is full, and nothing is owed as yet. */
+	fill_ring(_metadata, self);
+	for (int i = 0; i < CONTROL; i++)
+		ASSERT_EQ(0, shmux_stream_reset(self->others[i], SHMUX_CODE_USER));
+	worker_start(&drainer, drain, self->session);
+	ASSERT_TRUE(worker_wait_blocked(&drainer));
+
+	ASSERT_EQ(0, shmux_stream_reset(self->others[CONTROL], SHMUX_CODE_USER));
+
+	ASSERT_TRUE(wait_until(worker_is_done(&drainer)));
+	EXPECT_EQ(-ETIMEDOUT, worker_join(&drainer));
+}
+
 /* --- room in the arena -------------------------------------------------------- */
 
 static int64_t reserve_one(void *arg)

@@ -151,11 +151,10 @@ static inline struct message message_valid(uint32_t kind)
 	return m;
 }
 
-/* Send @len bytes with descriptors and, if wanted, credentials. */
-static inline int hand_send(int fd, const void *bytes, size_t len, const int *fds,
-			    int nr_fds, bool cred)
+/* Send @len bytes with descriptors and, if not NULL, credentials. */
+static inline int hand_send_as(int fd, const void *bytes, size_t len, const int *fds,
+			       int nr_fds, const struct ucred *cred)
 {
-	struct ucred self = { getpid(), geteuid(), getegid() };
 	union {
 		char bytes[2048];
 		struct cmsghdr align;
@@ -173,9 +172,9 @@ static inline int hand_send(int fd, const void *bytes, size_t len, const int *fd
 	if (cred) {
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_CREDENTIALS;
-		c->cmsg_len = CMSG_LEN(sizeof(self));
-		memcpy(CMSG_DATA(c), &self, sizeof(self));
-		used += CMSG_SPACE(sizeof(self));
+		c->cmsg_len = CMSG_LEN(sizeof(*cred));
+		memcpy(CMSG_DATA(c), cred, sizeof(*cred));
+		used += CMSG_SPACE(sizeof(*cred));
 		c = CMSG_NXTHDR(&msg, c);
 	}
 	if (nr_fds) {
@@ -189,6 +188,15 @@ static inline int hand_send(int fd, const void *bytes, size_t len, const int *fd
 	if (!used)
 		msg.msg_control = NULL;
 	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -errno;
+}
+
+/* The same with our own credentials, if wanted. */
+static inline int hand_send(int fd, const void *bytes, size_t len, const int *fds,
+			    int nr_fds, bool cred)
+{
+	const struct ucred self = { getpid(), geteuid(), getegid() };
+
+	return hand_send_as(fd, bytes, len, fds, nr_fds, cred ? &self : NULL);
 }
 
 /* Receive a message and the one descriptor with it, or -1. */

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* credit.c - who is granted how much of a session's budget */
+#include "core/credit.h"
+#include "core/core.h"
+#include "kselftest_harness.h"
+
+enum {
+	FIRST = 256,
+	FAIR = 65536, /* beyond it a stream shares with others */
+	WINDOW = 1 << 20,
+	NR_STREAMS = 4,
+};
+
+FIXTURE(credit)
+{
+	struct shmux_session session;
+	struct shmux_stream streams[NR_STREAMS];
+};
+
+FIXTURE_SETUP(credit)
+{
+	int i;
+
+	memset(self, 0, sizeof(*self));
+	self->session.options.budget = 16 * WINDOW;
+	self->session.options.window = WINDOW;
+	self->session.options.first_grant = FIRST;
+	self->session.options.streams_max = NR_STREAMS;
+	shmux_list_init(&self->session.control);
+	shmux_list_init(&self->session.starved);
+	for (i = 0; i < NR_STREAMS; i++) {
+		self->streams[i].s = &self->session;
+		ASSERT_EQ(0, shmux__credit_open(&self->streams[i]));
+		self->session.nr_streams++;
+	}
+}
+
+FIXTURE_TEARDOWN(credit)
+{
+	uint64_t sum = 0;
+	int i;
+
+	for (i = 0; i < NR_STREAMS; i++)
+		sum += self->streams[i].rx_limit;
+	EXPECT_EQ(sum, self->session.budget_used);
+	EXPECT_LE(sum, self->session.options.budget);
+}
+
+/* The peer sends all that it was granted, and it is read. Return: what is granted then. */
+static uint32_t use_up(struct shmux_stream *st)
+{
+	uint32_t cost = st->rx_granted;
+
+	st->rx_granted = 0;
+	shmux__credit_consumed(st, cost);
+	return shmux__credit_take(st);
+}
+
+/* Use up until the limit is @limit. */
+static void grow_to(struct shmux_stream *st, uint32_t limit)
+{
+	while (st->rx_limit < limit && use_up(st))
+		;
+}
+
+TEST_F(credit, of_less_than_half_a_limit_nothing_is_granted)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	st->rx_granted -= FIRST / 2 - 1;
+	shmux__credit_consumed(st, FIRST / 2 - 1);
+	EXPECT_TRUE(shmux_list_empty(&self->session.control));
+	EXPECT_EQ(0, shmux__credit_take(st));
+	st->rx_granted--;
+	shmux__credit_consumed(st, 1);
+	EXPECT_FALSE(shmux_list_empty(&self->session.control));
+	EXPECT_NE(0, shmux__credit_take(st));
+}
+
+TEST_F(credit, each_half_that_is_used_quadruples_the_limit_up_to_the_window)
+{
+	struct shmux_stream *st = &self->streams[0];
+	uint32_t limit;
+
+	for (limit = 4 * FIRST; limit < WINDOW; limit *= 4) {
+		EXPECT_EQ(limit, use_up(st));
+		EXPECT_EQ(limit, st->rx_limit);
+	}
+	EXPECT_EQ(WINDOW, use_up(st));
+	EXPECT_EQ(WINDOW, use_up(st));
+}
+
+TEST_F(credit, first_grants_of_streams_to_come_are_never_given_away)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	self->session.options.budget = WINDOW / 2;
+	self->session.nr_streams = 1;
+	shmux__credit_wanted(st, WINDOW);
+	EXPECT_EQ(WINDOW / 2 - 2 * (NR_STREAMS - 1) * FIRST - FIRST, shmux__credit_take(st));
+	EXPECT_TRUE(shmux__credit_starved(st));
+	self->session.nr_streams = NR_STREAMS;
+	shmux__credit_wanted(st, WINDOW);
+	EXPECT_EQ((NR_STREAMS - 1) * FIRST, shmux__credit_take(st));
+}
+
+TEST_F(credit, a_stream_that_is_not_hungry_takes_at_most_half_of_what_is_left)
+{
+	struct shmux_stream *st = &self->streams[0];
+	uint64_t left;
+
+	grow_to(st, FAIR);
+	left = self->session.options.budget = self->session.budget_used + 3 * FIRST * 4;
+	left -= self->session.budget_used;
+	use_up(st);
+	EXPECT_EQ(FAIR + left / 2, st->rx_limit);
+}
+
+TEST_F(credit, a_large_stream_gives_back_while_another_starves)
+{
+	struct shmux_stream *large = &self->streams[0], *hungry = &self->streams[1];
+
+	grow_to(large, WINDOW);
+	ASSERT_EQ(WINDOW, large->rx_limit);
+	self->session.options.budget = self->session.budget_used;
+	shmux__credit_wanted(hungry, FAIR);
+	EXPECT_EQ(0, shmux__credit_take(hungry));
+	ASSERT_TRUE(shmux__credit_starved(hungry));
+	shmux_list_remove(&hungry->control);
+	shmux_list_append(&self->session.starved, &hungry->control);
+
+	EXPECT_EQ(FAIR, use_up(large));
+	EXPECT_EQ(FAIR, large->rx_limit);
+	EXPECT_TRUE(self->session.owes & OWES_STARVED);
+	EXPECT_EQ(FAIR - FIRST, shmux__credit_take(hungry));
+	EXPECT_FALSE(shmux__credit_starved(hungry));
+}
+
+TEST_F(credit, a_large_stream_gives_back_no_more_than_has_been_read)
+{
+	struct shmux_stream *large = &self->streams[0], *hungry = &self->streams[1];
+
+	grow_to(large, WINDOW);
+	shmux_list_append(&self->session.starved, &hungry->control);
+	large->rx_granted -= WINDOW / 2;
+	shmux__credit_consumed(large, WINDOW / 2);
+	EXPECT_EQ(0, shmux__credit_take(large));
+	EXPECT_EQ(WINDOW / 2, large->rx_limit);
+	EXPECT_EQ(WINDOW / 2, large->rx_granted);
+}
+
+TEST_F(credit, a_stream_that_is_stopped_is_granted_nothing_and_keeps_what_is_out)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	grow_to(st, FAIR);
+	st->rx_granted -= 1000;
+	shmux__credit_consumed(st, 1000);
+	st->state |= STREAM_STOP_SENT;
+	shmux__credit_stop(st);
+	shmux__credit_wanted(st, WINDOW);
+	EXPECT_EQ(0, shmux__credit_take(st));
+	EXPECT_EQ(FAIR - 1000, st->rx_limit);
+	EXPECT_EQ(FAIR - 1000, st->rx_granted);
+}
+
+TEST_F(credit, what_a_closed_stream_has_queued_stays_charged_until_it_is_read)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	st->rx_granted -= 100;
+	st->state |= STREAM_DETACHED;
+	shmux__credit_close(st);
+	EXPECT_EQ(100, st->rx_limit);
+	shmux__credit_consumed(st, 100);
+	EXPECT_EQ(0, st->rx_limit);
+}
+
+TEST_HARNESS_MAIN
