@@ -488,7 +488,7 @@ static void write_bytes(struct thread *t, struct slot *slot)
 	}
 	check(t, n, may);
 	if (n > 0)
-		way->at += (uint64_t)n;
+		__atomic_store_n(&way->at, way->at + (uint64_t)n, __ATOMIC_RELAXED);
 	if (n > (int64_t)len)
 		wrong(t, "wrote too much", n);
 }
@@ -981,11 +981,23 @@ static void use_session(struct thread *t)
 
 /* --- phases ------------------------------------------------------------------- */
 
+/* Most of what is calm is for the second phase. */
+static bool is_early(const struct thread *t, const struct slot *slot, bool writes)
+{
+	const struct way *way = &slot->out;
+
+	if (load(&t->party->phase) >= PHASE_FINISH || !writes)
+		return false;
+	if (slot->messages)
+		return load(&slot->nr_sent) >= NR_MESSAGES / 4;
+	return __atomic_load_n(&way->at, __ATOMIC_RELAXED) >= way->len / 4;
+}
+
 static void use_way(struct thread *t, struct slot *slot, bool writes)
 {
 	struct way *way = writes ? &slot->out : &slot->in;
 
-	if (load(&way->done))
+	if (load(&way->done) || (slot->calm && is_early(t, slot, writes)))
 		return;
 	/* Messages can be shared out; of bytes only one knows where they belong. */
 	if (slot->messages) {
@@ -1063,6 +1075,9 @@ static void stand_by(struct thread *t)
 		poll_session(t);
 		return;
 	}
+	/* It is closed when this phase is over. */
+	if (!gate_enter(&slot->gate))
+		return;
 	switch (random_between(&t->random, 0, 2)) {
 	case 0:
 		doing(t, "next_len", slot);
@@ -1078,6 +1093,7 @@ static void stand_by(struct thread *t)
 	default:
 		ask_session(t);
 	}
+	gate_leave(&slot->gate);
 	usleep(random_between(&t->random, 0, 100));
 }
 
@@ -1376,7 +1392,7 @@ static struct shmux_session_options some_options(uint64_t *random)
 	};
 }
 
-#define NR_ROUNDS 3
+#define NR_ROUNDS 6
 
 static void run_rounds(struct __test_metadata *_metadata, FIXTURE_DATA(threads) * self,
 		       const FIXTURE_VARIANT(threads) * variant, bool delays)
