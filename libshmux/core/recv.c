@@ -288,6 +288,7 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 			err = -ENOMEM;
 			break;
 		}
+		shmux__rx_settle(st);
 		err = recv_wait(st, &w, 0);
 	}
 	shmux__wait_end(&w);

@@ -270,6 +270,21 @@ size_t shmux__rx_message_len(const struct shmux_stream *st)
 	return len;
 }
 
+void shmux__rx_settle(struct shmux_stream *st)
+{
+	struct shmux__rx *node = st->rx_first;
+	uint32_t left, back;
+
+	if (!node)
+		return;
+	left = shmux__cost(node->len - node->pos);
+	if (node->cost <= left)
+		return;
+	back = node->cost - left;
+	node->cost = left;
+	shmux__credit_consumed(st, back);
+}
+
 int shmux__rx_gather(struct shmux_stream *st, size_t n)
 {
 	struct shmux__rx *first = st->rx_first, *node, *whole;

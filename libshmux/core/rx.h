@@ -61,6 +61,12 @@ size_t shmux__rx_copy(struct shmux_stream *st, char *buf, size_t size);
 /* Bytes of the first message; there is one. */
 size_t shmux__rx_message_len(const struct shmux_stream *st);
 
+/*
+ * Give back the credit of what has been read of the first node. Who waits for
+ * more, with bytes left unread, may wait for just that.
+ */
+void shmux__rx_settle(struct shmux_stream *st);
+
 /* Let the first node hold @n bytes or more; they are queued. -ENOMEM. */
 int shmux__rx_gather(struct shmux_stream *st, size_t n);
 

@@ -517,6 +517,9 @@ int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room)
 		enlist(w);
 	w->room = room;
 	s->nr_room += room;
+	/* What we wait for may come of what we owe: credit, say. */
+	if (!s->error && shmux__owes(s))
+		shmux__control_flush(s);
 	if (!w->poke) {
 		if (!s->leader || s->leader == w) {
 			err = lead(w, deadline);

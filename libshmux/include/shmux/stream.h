@@ -197,7 +197,9 @@ struct shmux_span {
  * @span: out; several may be held
  * @flags: SHMUX_NOWAIT
  *
- * Blocks until there is credit and memory for @n bytes.
+ * Blocks until there is credit and memory for @n bytes. A reader that waits for
+ * many at once, by peek, keeps what is there meanwhile: then no more than about
+ * half of its window is certain to come.
  *
  * Return: 0 or a negative errno, among them -EMSGSIZE if @n is too large and
  * -EOPNOTSUPP if the session has no memory to share.
