@@ -93,7 +93,33 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	return w.done ? (ssize_t)w.done : end_of(st, err);
 }
 
-/* Copy @len bytes, or the message of that length, out to several buffers. */
+/*
+ * Read into several buffers of a byte stream, one after another: all of them
+ * together may be more than the window.
+ */
+static ssize_t recv_scattered(struct shmux_stream *st, const struct iovec *iov,
+			      int nr, unsigned int flags)
+{
+	size_t done = 0;
+	ssize_t n = 0;
+
+	for (; nr; iov++, nr--) {
+		if (!iov->iov_len)
+			continue;
+		n = recv_bytes(st, iov->iov_base, iov->iov_len, flags);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+		if ((size_t)n < iov->iov_len)
+			break;
+		/* The rest only if it is there. */
+		if (!(flags & SHMUX_WAITALL) && !st->rx_first)
+			break;
+	}
+	return done ? (ssize_t)done : n;
+}
+
+/* Copy the message of @len bytes out to several buffers. */
 static void scatter(struct shmux_stream *st, const struct iovec *iov, int nr,
 		    size_t len)
 {
@@ -115,20 +141,17 @@ static void scatter(struct shmux_stream *st, const struct iovec *iov, int nr,
 	}
 }
 
-/* Read a message, or bytes into several buffers. */
-static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
-			     int nr, size_t size, unsigned int flags)
+/* Read a message. */
+static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
+			    int nr, size_t size, unsigned int flags)
 {
-	bool messages = st->state & STREAM_MESSAGES;
-	size_t len, want;
 	struct shmux__waiter w;
+	size_t len;
 	ssize_t n;
 	int err = 0;
 
-	want = (flags & (SHMUX_WAITALL | SHMUX_NOWAIT)) == SHMUX_WAITALL ?
-		       size : 1;
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
-	if (messages && nr == 1) {
+	if (nr == 1) {
 		w.buf = iov->iov_base;
 		w.size = size;
 	}
@@ -137,23 +160,17 @@ static ssize_t recv_gathered(struct shmux_stream *st, const struct iovec *iov,
 			n = (ssize_t)w.done;
 			break;
 		}
-		if (messages ? st->rx_whole != NULL :
-			       st->rx_queued >= want ||
-				       (st->rx_first && (err || recv_error(st)))) {
-			len = messages ? shmux__rx_message_len(st) :
-					 st->rx_queued;
-			if (len > size && messages) {
-				n = -EMSGSIZE;
-				break;
+		if (st->rx_whole) {
+			len = shmux__rx_message_len(st);
+			n = -EMSGSIZE;
+			if (len <= size) {
+				scatter(st, iov, nr, len);
+				n = (ssize_t)len;
 			}
-			if (len > size)
-				len = size;
-			scatter(st, iov, nr, len);
-			n = (ssize_t)len;
 			break;
 		}
 		if (err) {
-			n = end_of(st, err);
+			n = err;
 			break;
 		}
 		err = recv_wait(st, &w, flags);
@@ -166,12 +183,11 @@ static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 			   int nr, size_t size, unsigned int flags)
 {
 	shmux__rx_begin(st);
-	if (nr == 1 && size && !(st->state & STREAM_MESSAGES))
-		return recv_bytes(st, iov->iov_base, size, flags);
+	if (!(st->state & STREAM_MESSAGES))
+		return recv_scattered(st, iov, nr, flags);
 	if (st->rx_queued <= ENOUGH || !readable(st))
 		shmux__drain(st->s);
-	return size || (st->state & STREAM_MESSAGES) ?
-		       recv_gathered(st, iov, nr, size, flags) : 0;
+	return recv_message(st, iov, nr, size, flags);
 }
 
 ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
