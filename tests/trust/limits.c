@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * limits.c - sessions at their limits, and processes at theirs
+ *
+ * Streams that nobody reads by the thousand, floods of nothing, the longest
+ * messages over the smallest memory, in blocked calls and in event loops; and
+ * what becomes of a process, and of who talks to it, when the kernel gives it no
+ * more memory or descriptors. When a call into libc fails is for faults.c.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "effort.h"
+#include "kselftest_harness.h"
+#include "pair.h"
+#include "pattern.h"
+#include "process.h"
+
+#define KIB 1024u
+#define MIB (1024u * KIB)
+
+/* As small as options allow. */
+#define LEAST .ring_slots = 64, .arena_size = 64 * KIB, .window = 4 * KIB, .first_grant = 64
+
+/* --- lanes: one stream, used both ways with every call there is -------------- */
+
+struct lane {
+	struct shmux_stream *st;
+	bool messages;
+	bool modest; /* asks for no more at once than a first grant */
+	uint32_t tx_seed, rx_seed; /* of the content */
+	uint64_t random; /* for the choice of calls; near and far differ */
+	uint64_t tx_lens, rx_lens; /* for the lengths of messages: alike at both ends */
+	uint64_t len; /* bytes to send, or number of messages */
+	uint64_t sent, received; /* likewise */
+	uint32_t longest;
+	bool fin;
+};
+
+/* What both sides of a test are told. */
+struct errand {
+	uint32_t nr; /* of lanes */
+	bool messages;
+	bool modest;
+	bool events; /* one thread and an event loop */
+	bool far; /* which side this is */
+	uint64_t len;
+	uint64_t seed;
+};
+
+#define PIECE_MAX 6000u
+#define MESSAGE_BUF (256 * KIB)
+
+static uint32_t at_most(uint64_t a, uint32_t b)
+{
+	return a < b ? (uint32_t)a : b;
+}
+
+/* The length of the next message: any, and often those at the seams. */
+static uint32_t message_len(uint64_t *lens, uint32_t longest)
+{
+	static const uint32_t seams[] = { 0, 1, 56, 60, 64, 1020, 4096, 16384, 32768, 65536 };
+	uint32_t kind = random_between(lens, 0, 3), len;
+
+	if (kind == 0)
+		return longest;
+	if (kind == 1)
+		return random_between(lens, 0, longest);
+	len = seams[random_between(lens, 0, ARRAY_SIZE(seams) - 1)] + random_between(lens, 0, 2);
+	len = len ? len - 1 : 0;
+	return len < longest ? len : longest;
+}
+
+/* Bytes, in place: the room as it comes. Return: bytes, or a negative errno. */
+static ssize_t put_in_place(struct lane *lane, uint32_t n, unsigned int flags)
+{
+	struct shmux_span span;
+	int ret;
+
+	/* Who peeks waits for up to half a window. */
+	n = at_most(lane->modest ? 64 : shmux_stream_reserve_max(lane->st) / 2, n);
+	ret = shmux_stream_reserve(lane->st, n, &span, flags);
+	if (ret)
+		return ret;
+	if (random_next(&lane->random) % 8 == 0) {
+		/* Thought better of it. */
+		shmux_stream_cancel(lane->st, &span);
+		return 0;
+	}
+	pattern_fill(span.data, n, lane->sent, lane->tx_seed);
+	return shmux_stream_submit(lane->st, &span, n, 0);
+}
+
+/* Send some bytes. Return: how many, or a negative errno. */
+static ssize_t send_bytes(struct lane *lane, unsigned int flags)
+{
+	char buf[PIECE_MAX];
+	uint32_t n = random_between(&lane->random, 1, at_most(lane->len - lane->sent, PIECE_MAX));
+	struct iovec iov[3];
+
+	pattern_fill(buf, n, lane->sent, lane->tx_seed);
+	switch (random_between(&lane->random, 0, 3)) {
+	case 0:
+		return put_in_place(lane, n, flags);
+	case 1:
+		iov[0] = (struct iovec){ buf, n / 3 };
+		iov[1] = (struct iovec){ buf + n / 3, 0 };
+		iov[2] = (struct iovec){ buf + n / 3, n - n / 3 };
+		return shmux_stream_send(lane->st, iov, 3, flags | SHMUX_MORE);
+	case 2:
+		n = at_most(n, 40);
+		break;
+	}
+	iov[0] = (struct iovec){ buf, n };
+	return shmux_stream_send(lane->st, iov, 1, flags);
+}
+
+/* The next message. Return: 0 or a negative errno. */
+static int send_message(struct lane *lane, char *buf, unsigned int flags)
+{
+	uint64_t lens = lane->tx_lens;
+	uint32_t len = message_len(&lens, lane->longest);
+	struct iovec iov = { buf, len };
+	ssize_t n;
+
+	pattern_fill(buf, len, lane->sent * 1000, lane->tx_seed);
+	n = shmux_stream_send(lane->st, &iov, 1, flags);
+	if (n == (ssize_t)len) {
+		lane->tx_lens = lens;
+		lane->sent++;
+		return 0;
+	}
+	return n < 0 ? (int)n : -EBADMSG;
+}
+
+/* Send until all is sent, or would wait. Return: 0 or a negative errno. */
+static int lane_send(struct lane *lane, char *buf, unsigned int flags)
+{
+	ssize_t n = 0;
+
+	while (n >= 0 && lane->sent < lane->len) {
+		if (lane->messages) {
+			n = send_message(lane, buf, flags);
+		} else {
+			n = send_bytes(lane, flags);
+			if (n > 0)
+				lane->sent += (uint64_t)n;
+		}
+	}
+	if (n >= 0)
+		n = shmux_stream_shutdown(lane->st, SHMUX_WRITE);
+	return n < 0 ? (int)n : 0;
+}
+
+static int check_bytes(struct lane *lane, const void *data, size_t n)
+{
+	if (pattern_check(data, n, lane->received, lane->rx_seed) >= 0)
+		return -EBADMSG;
+	lane->received += n;
+	return 0;
+}
+
+/* Receive some bytes. Return: how many, 0 at the end, or a negative errno. */
+static ssize_t receive_bytes(struct lane *lane, unsigned int flags)
+{
+	uint32_t most = at_most(shmux_stream_peek_max(lane->st), PIECE_MAX);
+	uint32_t n = random_between(&lane->random, 1, most);
+	struct shmux_view view;
+	struct iovec iov[2];
+	char buf[PIECE_MAX];
+	const void *data;
+	ssize_t ret;
+	int bad;
+
+	switch (random_between(&lane->random, 0, flags & SHMUX_NOWAIT ? 1 : 3)) {
+	case 0:
+		ret = shmux_stream_take(lane->st, &view, flags);
+		bad = ret > 0 ? check_bytes(lane, view.data, view.len) : 0;
+		shmux_stream_release(lane->st, &view);
+		return bad ? bad : ret;
+	case 1:
+		iov[0] = (struct iovec){ buf, n / 2 };
+		iov[1] = (struct iovec){ buf + n / 2, n - n / 2 };
+		ret = shmux_stream_recv(lane->st, iov, 2, flags);
+		break;
+	case 2:
+		ret = shmux_stream_peek(lane->st, lane->modest ? 1 : n, &data);
+		bad = ret > 0 ? check_bytes(lane, data, (size_t)ret) : 0;
+		if (bad || ret <= 0)
+			return bad ? bad : ret;
+		return shmux_stream_discard(lane->st, (size_t)ret);
+	default:
+		iov[0] = (struct iovec){ buf, n };
+		ret = shmux_stream_recv(lane->st, iov, 1, flags | SHMUX_WAITALL);
+		break;
+	}
+	bad = ret > 0 ? check_bytes(lane, buf, (size_t)ret) : 0;
+	return bad ? bad : ret;
+}
+
+/* A message in its parts. Return: its length or a negative errno. */
+static ssize_t take_message(struct lane *lane, char *buf, unsigned int flags)
+{
+	struct shmux_view view;
+	size_t len = 0;
+	ssize_t n;
+	int more;
+
+	do {
+		n = shmux_stream_take(lane->st, &view, flags);
+		if (n < 0)
+			return n;
+		memcpy(buf + len, view.data, view.len);
+		len += view.len;
+		more = view.more;
+		shmux_stream_release(lane->st, &view);
+	} while (more);
+	return (ssize_t)len;
+}
+
+/* The next message. Return: 1, 0 at the end, or a negative errno. */
+static int receive_message(struct lane *lane, char *buf, unsigned int flags)
+{
+	uint64_t lens = lane->rx_lens;
+	uint32_t len = message_len(&lens, lane->longest);
+	struct iovec iov = { buf, MESSAGE_BUF };
+	const void *data = buf;
+	ssize_t n;
+
+	switch (random_between(&lane->random, 0, flags & SHMUX_NOWAIT ? 1 : 2)) {
+	case 0:
+		n = shmux_stream_recv(lane->st, &iov, 1, flags);
+		break;
+	case 1:
+		n = take_message(lane, buf, flags);
+		break;
+	default:
+		n = shmux_stream_peek(lane->st, 1, &data);
+		break;
+	}
+	if (n < 0)
+		return n == -ENODATA ? 0 : (int)n;
+	if (n != (ssize_t)len ||
+	    pattern_check(data, len, lane->received * 1000, lane->rx_seed) >= 0)
+		return -EBADMSG;
+	if (data != buf && shmux_stream_discard(lane->st, 1) != n)
+		return -EBADMSG;
+	lane->rx_lens = lens;
+	lane->received++;
+	return 1;
+}
+
+/* Receive until the end, or until it would wait. Return: 0 or a negative errno. */
+static int lane_receive(struct lane *lane, char *buf, unsigned int flags)
+{
+	ssize_t n;
+
+	do
+		n = lane->messages ? receive_message(lane, buf, flags) : receive_bytes(lane, flags);
+	while (n > 0);
+	if (n)
+		return (int)n;
+	lane->fin = true;
+	return lane->received == lane->len ? 0 : -EBADMSG;
+}
+
+static int64_t lane_send_all(void *arg)
+{
+	char *buf = malloc(MESSAGE_BUF);
+	int ret = lane_send(arg, buf, 0);
+
+	free(buf);
+	return ret;
+}
+
+static int64_t lane_receive_all(void *arg)
+{
+	char *buf = malloc(MESSAGE_BUF);
+	int ret = lane_receive(arg, buf, 0);
+
+	free(buf);
+	return ret;
+}
+
+static void lane_init(struct lane *lane, struct shmux_stream *st, const struct errand *e,
+		      uint32_t i)
+{
+	*lane = (struct lane){
+		.st = st,
+		.messages = e->messages,
+		.modest = e->modest,
+		.tx_seed = 2 * i + e->far,
+		.rx_seed = 2 * i + !e->far,
+		.random = e->seed + 1000 * i + e->far,
+		.tx_lens = e->seed + 2 * i + e->far,
+		.rx_lens = e->seed + 2 * i + !e->far,
+		.len = e->len,
+		.longest = at_most(e->messages ? shmux_stream_message_max(st) : 0, MESSAGE_BUF),
+	};
+	/* Who waits for ever fails the test, and does not hang it. */
+	shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, shmux_now() + 6 * LONG_ENOUGH);
+	/* Longer ones cannot go without waiting. */
+	if (e->events)
+		lane->longest = at_most(shmux_stream_reserve_max(st), lane->longest);
+}
+
+/* A thread for each way of each lane. Return: 0 or the first error. */
+static int run_threads(struct lane *lanes, uint32_t nr)
+{
+	struct worker *workers = calloc(2 * nr, sizeof(*workers));
+	int64_t ret = 0, one;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		worker_start(&workers[2 * i], lane_send_all, &lanes[i]);
+		worker_start(&workers[2 * i + 1], lane_receive_all, &lanes[i]);
+	}
+	for (uint32_t i = 0; i < 2 * nr; i++) {
+		one = worker_join(&workers[i]);
+		if (!ret)
+			ret = one;
+	}
+	free(workers);
+	return (int)ret;
+}
+
+/* One thread that never waits but in poll. Return: 0 or the first error. */
+static int run_events(struct shmux_session *s, struct lane *lanes, uint32_t nr)
+{
+	struct pollfd pfd = { .fd = shmux_session_fd(s), .events = POLLIN };
+	char *buf = malloc(MESSAGE_BUF);
+	uint32_t done = 0;
+	int ret = 0;
+
+	while (pfd.fd >= 0 && !ret && done < nr) {
+		done = 0;
+		for (uint32_t i = 0; i < nr && !ret; i++) {
+			struct lane *lane = &lanes[i];
+
+			if (lane->sent < lane->len)
+				ret = lane_send(lane, buf, SHMUX_NOWAIT);
+			if ((!ret || ret == -EAGAIN) && !lane->fin)
+				ret = lane_receive(lane, buf, SHMUX_NOWAIT);
+			if (ret == -EAGAIN)
+				ret = 0;
+			done += lane->fin && lane->sent == lane->len;
+		}
+		if (ret || done == nr)
+			break;
+		ret = session_pump(s);
+		if (ret == 0 && poll(&pfd, 1, 10000) == 0)
+			ret = -ETIMEDOUT;
+		else if (ret > 0)
+			ret = 0;
+	}
+	free(buf);
+	return ret;
+}
+
+static int run_lanes(struct shmux_session *s, struct lane *lanes, const struct errand *e)
+{
+	return e->events ? run_events(s, lanes, e->nr) : run_threads(lanes, e->nr);
+}
+
+static int64_t side_run(struct side *side)
+{
+	const struct errand *e = side->in;
+	struct lane *lanes = calloc(e->nr, sizeof(*lanes));
+	int ret;
+
+	for (uint32_t i = 0; i < e->nr; i++) {
+		struct shmux_stream *st;
+
+		SIDE_EQ(0, shmux_session_accept(side->session, 0, &st));
+		side_add(side, st);
+		lane_init(&lanes[i], st, e, i);
+	}
+	ret = run_lanes(side->session, lanes, e);
+	free(lanes);
+	return ret;
+}
+
+/* Both sides send and receive on all lanes at once. */
+static void check_errand(struct __test_metadata *_metadata, struct pair *pair,
+			 const struct errand *errand)
+{
+	struct lane *lanes = calloc(errand->nr, sizeof(*lanes));
+	struct errand far = *errand;
+
+	far.far = true;
+	far_begin(&pair->far, side_run, &far, sizeof(far), 0);
+	for (uint32_t i = 0; i < errand->nr; i++) {
+		struct shmux_stream *st;
+
+		ASSERT_EQ(0, shmux_session_open(pair->session, errand->messages, &st));
+		lane_init(&lanes[i], st, errand, i);
+	}
+	EXPECT_EQ(0, run_lanes(pair->session, lanes, errand));
+	EXPECT_EQ(0, far_finish(&pair->far, NULL));
+	for (uint32_t i = 0; i < errand->nr; i++)
+		shmux_stream_close(lanes[i].st);
+	free(lanes);
+}
+
+/* --- as small as can be -------------------------------------------------------- */
+
+FIXTURE(least)
+{
+	struct pair pair;
+};
+
+FIXTURE_VARIANT(least)
+{
+	bool events;
+};
+
+FIXTURE_VARIANT_ADD(least, blocking){
+	.events = false,
+};
+
+FIXTURE_VARIANT_ADD(least, event_loop){
+	.events = true,
+};
+
+FIXTURE_SETUP(least)
+{
+}
+
+FIXTURE_TEARDOWN(least)
+{
+	PAIR_TEARDOWN(&self->pair);
+}
+
+TEST_F_TIMEOUT(least, session_carries_bytes_by_every_call_both_ways_at_once, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 1,
+		.events = variant->events,
+		.len = 400 * KIB,
+		.seed = effort_seed(),
+	};
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(LEAST, .budget = 4 * KIB, .streams_max = 1, .backlog = 1);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(least, session_carries_several_streams_on_a_budget_for_one, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 8,
+		.modest = true,
+		.events = variant->events,
+		.len = 40 * KIB,
+		.seed = effort_seed(),
+	};
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(LEAST, .budget = 5 * KIB, .streams_max = 8, .backlog = 8);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(least, session_carries_messages, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 3,
+		.messages = true,
+		.events = variant->events,
+		.len = 200,
+		.seed = effort_seed(),
+	};
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(LEAST, .budget = 12 * KIB, .streams_max = 3, .backlog = 3);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(least, ring_and_arena_carry_the_longest_messages_of_many_streams_both_ways,
+	       EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 6,
+		.messages = true,
+		.events = variant->events,
+		.len = 40,
+		.seed = effort_seed(),
+	};
+	/* Four arenas long: each needs chunks back in the middle. */
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.ring_slots = 64, .arena_size = 64 * KIB, .window = MESSAGE_BUF,
+				.message_max = MESSAGE_BUF, .budget = 2 * MIB, .streams_max = 6);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(least, memory_of_one_side_is_enough_for_a_large_other_side, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 4,
+		.events = variant->events,
+		.len = 300 * KIB,
+		.seed = effort_seed(),
+	};
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES,
+			       SESSION_OPTIONS(LEAST, .budget = 16 * KIB, .streams_max = 4), NULL));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+/* --- a full window ------------------------------------------------------------ */
+
+#define WINDOW (64 * KIB)
+
+FIXTURE(window)
+{
+	struct pair pair;
+	struct shmux_stream *st;
+};
+
+FIXTURE_SETUP(window)
+{
+	const struct shmux_session_options *options = SESSION_OPTIONS(.window = WINDOW);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	ASSERT_EQ(0, pair_open_stream(&self->pair, 0, &self->st));
+}
+
+FIXTURE_TEARDOWN(window)
+{
+	shmux_stream_close(self->st);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+/* Write much more than the window; begin to read when it is full. */
+static void fill_window(struct __test_metadata *_metadata, FIXTURE_DATA(window) *self)
+{
+	struct bulk bulk = { .len = 4 * WINDOW, .piece = 4 * WINDOW, .seed = 1 };
+
+	far_begin(&self->pair.far, side_bulk_write, &bulk, sizeof(bulk), 0);
+	ASSERT_TRUE(wait_until(shmux_stream_next_len(self->st) == WINDOW));
+	ASSERT_TRUE(far_wait_blocked(&self->pair.far));
+	shmux_stream_set_deadline(self->st, SHMUX_READ, shmux_now() + LONG_ENOUGH);
+}
+
+TEST_F(window, that_was_full_and_is_read_in_part_lets_a_peek_go_on)
+{
+	static char buf[WINDOW];
+	uint64_t at = WINDOW - 1000;
+	const void *data;
+
+	fill_window(_metadata, self);
+	ASSERT_EQ((ssize_t)at, shmux_stream_read(self->st, buf, at));
+	while (at < 4 * WINDOW) {
+		/* As much as may be peeked at, then leave a little. */
+		size_t n = at_most(4 * WINDOW - at, (uint32_t)shmux_stream_peek_max(self->st));
+
+		ASSERT_EQ((ssize_t)n, shmux_stream_peek(self->st, n, &data));
+		ASSERT_EQ(-1, pattern_check(data, n, at, 1));
+		n = n > 1000 ? n - 1000 : n;
+		ASSERT_EQ((ssize_t)n, shmux_stream_discard(self->st, n));
+		at += n;
+	}
+	EXPECT_EQ(4 * WINDOW, far_finish(&self->pair.far, NULL));
+}
+
+TEST_F(window, is_no_bound_on_how_much_one_call_waits_for)
+{
+	static char buf[4 * WINDOW];
+	struct iovec iov[3] = {
+		{ buf, WINDOW },
+		{ buf + WINDOW, 0 },
+		{ buf + WINDOW, 3 * WINDOW },
+	};
+
+	fill_window(_metadata, self);
+	ASSERT_EQ(4 * WINDOW, shmux_stream_recv(self->st, iov, 3, SHMUX_WAITALL));
+	EXPECT_EQ(-1, pattern_check(buf, sizeof(buf), 0, 1));
+	EXPECT_EQ(4 * WINDOW, far_finish(&self->pair.far, NULL));
+}
+
+TEST_HARNESS_MAIN
