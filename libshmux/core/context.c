@@ -17,6 +17,7 @@
 #include "core/core.h"
 #include "core/dial.h"
 #include "core/options.h"
+#include "core/who.h"
 
 #define WAIT_SLICE UINT64_C(50000000)	/* ns between looks for cancel */
 #define RETRY_FIRST UINT64_C(500000)	/* ns until a listener is looked for again */
@@ -128,14 +129,14 @@ static int admit(void *arg, const struct shmux_peer *peer, int fd)
 {
 	const struct shmux_dial_options *o = arg;
 
-	(void)fd;
-	if (o->flags & SHMUX_DIAL_UID) {
-		if (peer->uid != o->uid)
-			return -EACCES;
-	} else if (!(o->flags & SHMUX_DIAL_ANY_UID) &&
-		   peer->uid != geteuid() && peer->uid != 0) {
-		return -EACCES;
-	}
+	int err = 0;
+
+	if (o->flags & SHMUX_DIAL_UID)
+		err = shmux__who_is_user(peer, o->uid) ? 0 : -EACCES;
+	else if (!(o->flags & SHMUX_DIAL_ANY_UID))
+		err = shmux__dial_admit_own(NULL, peer, fd);
+	if (err)
+		return err;
 	return o->check ? o->check(o->check_arg, peer) : 0;
 }
 

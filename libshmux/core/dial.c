@@ -15,6 +15,7 @@
 
 #include "core/core.h"
 #include "core/options.h"
+#include "core/who.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
 
@@ -208,7 +209,7 @@ int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd)
 {
 	(void)arg;
 	(void)fd;
-	return peer->uid == geteuid() || peer->uid == 0 ? 0 : -EACCES;
+	return peer->uid == 0 || shmux__who_is_user(peer, geteuid()) ? 0 : -EACCES;
 }
 
 int shmux_session_dial(const char *address,

@@ -34,6 +34,7 @@
 #include "core/dial.h"
 #include "core/options.h"
 #include "core/wait.h"
+#include "core/who.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
 
@@ -139,7 +140,7 @@ static bool is_in_group(const struct shmux_peer *peer, int fd, gid_t gid)
 	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
 		return false;
 	for (i = 0; i < len / sizeof(gid_t); i++)
-		if (groups[i] == gid)
+		if (shmux__who_is_group(groups[i], gid))
 			return true;
 #endif
 	return false;
@@ -149,13 +150,13 @@ static bool is_in_group(const struct shmux_peer *peer, int fd, gid_t gid)
 static bool may_connect(const struct shmux_listener *l,
 			const struct shmux_peer *peer, int fd)
 {
-	if (peer->uid == l->options.uid)
+	if (shmux__who_is_user(peer, l->options.uid))
 		return l->options.mode & 0200;
 	if (l->options.mode & 0002)
 		return true;
 	if (!(l->options.mode & 0020))
 		return false;
-	return peer->gid == l->options.gid ||
+	return shmux__who_is_group(peer->gid, l->options.gid) ||
 	       is_in_group(peer, fd, l->options.gid);
 }
 

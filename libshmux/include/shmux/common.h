@@ -60,7 +60,7 @@ extern "C" {
 /**
  * struct shmux_peer - who is at the other end, as of connect
  * @pid: process, in our pid namespace; 0 if it is in none that we see
- * @uid: effective user, in our user namespace
+ * @uid: effective user, in our user namespace; nobody (65534) if it knows none
  * @gid: effective group, likewise
  */
 struct shmux_peer {

@@ -12,6 +12,12 @@
  * moment its holder dies. A path is removed when the listener is closed; what
  * a killed listener left is found dead and replaced by the next one, under a
  * lock (PATH.lock, an empty file that stays).
+ *
+ * A path leads from one network namespace into another, and into a chroot or a
+ * container that shares no more than its directory. Users are seen through one's
+ * user namespace. Where that does not map everybody, nobody (65534) is anybody:
+ * whom it does not know is let in by mode 0002 only, and accepted with
+ * SHMUX_DIAL_ANY_UID only. Who is nobody in there knows its own by /proc.
  */
 #ifndef SHMUX_LISTENER_H
 #define SHMUX_LISTENER_H
@@ -39,7 +45,8 @@ struct shmux_listener;
  *	negative errno refuses. NULL admits. Called from within accept: it must
  *	not call the library on the listener.
  * @admit_arg: handed to @admit
- * @session: options for the sessions, or NULL; copied
+ * @session: options for the sessions, or NULL; copied. Its log is told, at most
+ *	16 times a second, who got no session and why.
  */
 struct shmux_listener_options {
 	size_t size;
@@ -80,10 +87,11 @@ SHMUX_API int shmux_listener_open(const char *address,
  *
  * Blocks until there is one. Admits processes that connect, serves their
  * sessions while it waits, and forgets those that have died. A client that
- * connects and says nothing delays nobody.
+ * connects and says nothing delays nobody; of more than 256 such the user with
+ * the most loses the oldest.
  *
  * Return: 0; -ETIMEDOUT, -ECANCELED; -EMFILE and the like if a connection could
- * not be taken, which may be tried again.
+ * not be taken: it waits, and is looked at again in 20 ms.
  */
 SHMUX_API int shmux_listener_accept(struct shmux_listener *l,
 				    unsigned int flags,

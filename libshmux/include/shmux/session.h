@@ -58,7 +58,8 @@ enum shmux_session_state {
  *	most @budget (half of that)
  * @spin: see SHMUX_SPIN_ADAPTIVE; ns
  * @peer_size_max: largest region we map of a peer's, in bytes, 4096 to
- *	2^31 - 4096 (256 MiB)
+ *	2^31 - 4096 (256 MiB). Memory of the peer's that we read before it has
+ *	written there is charged to us, until the peer has let go of it too.
  * @log: receives sentences, or NULL
  * @log_arg: handed to @log
  */
