@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -26,6 +27,10 @@
 #include "region/endpoint.h"
 #include "region/pidfd.h"
 #include "region/stray.h"
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
 
@@ -161,6 +166,18 @@ static int clear_path(const struct sockaddr_un *addr, socklen_t addr_len,
 	return unlink(path->text) && errno != ENOENT ? -errno : 0;
 }
 
+/* Of what an O_PATH descriptor stands for; in a chroot there may be no /proc. */
+static int set_mode(int fd, mode_t mode)
+{
+	char self[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+
+	if (!syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH))
+		return 0;
+	/* Before Linux 6.6, or in a sandbox. */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return chmod(self, mode) ? -errno : 0;
+}
+
 /*
  * Note which file is ours, and give it owner and mode. All through one
  * descriptor, lest somebody who may write the directory swaps what we change.
@@ -168,7 +185,6 @@ static int clear_path(const struct sockaddr_un *addr, socklen_t addr_len,
 static int settle_path(struct shmux__endpoint *e, const struct path *path,
 		       mode_t mode, uid_t uid, gid_t gid)
 {
-	char self[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 	struct stat st;
 	int err = 0, fd;
 
@@ -192,11 +208,8 @@ static int settle_path(struct shmux__endpoint *e, const struct path *path,
 		goto out;
 	}
 	/* What the umask has taken away. */
-	if ((st.st_mode & 0777) != mode) {
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-		if (chmod(self, mode))
-			err = -errno;
-	}
+	if ((st.st_mode & 0777) != mode)
+		err = set_mode(fd, mode);
 out:
 	close(fd);
 	return err;
