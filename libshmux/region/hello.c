@@ -145,6 +145,16 @@ static int hang_up(int err)
 	}
 }
 
+static ssize_t send_once(int fd, const struct msghdr *msg)
+{
+	ssize_t n;
+
+	do {
+		n = sendmsg(fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 /* One send takes all: the kernel does not split so short a message. */
 static int send_message(int fd, const struct hello_message *message, int memfd)
 {
@@ -185,11 +195,19 @@ static int send_message(int fd, const struct hello_message *message, int memfd)
 		memcpy(CMSG_DATA(c), &memfd, sizeof(memfd));
 	}
 
-	do {
-		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
+	n = send_once(fd, &msg);
+	if (n == -EINVAL) {
+		/*
+		 * Our user namespace has no name for us, and credentials without
+		 * a name cannot be sent. Who has asked for them, as a listener
+		 * has, is given them by the kernel.
+		 */
+		msg.msg_control = control.bytes + CMSG_SPACE(sizeof(cred));
+		msg.msg_controllen -= CMSG_SPACE(sizeof(cred));
+		n = send_once(fd, &msg);
+	}
 	if (n < 0)
-		return hang_up(errno);
+		return hang_up((int)-n);
 	return n == sizeof(*message) ? 0 : -ECONNRESET;
 }
 
