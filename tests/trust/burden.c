@@ -298,4 +298,397 @@ TEST_F(peer, writer_of_little_goes_on_though_the_peer_holds_all_of_the_arena)
 	shmux_stream_close(st);
 }
 
+/* --- a peer that says nothing --------------------------------------------- */
+
+#define SHORT (20 * MSEC)
+
+/* What a call returned that had SHORT; it took that long, and next to no CPU. */
+#define EXPECT_IN_TIME(expected, call)                                             \
+	do {                                                                       \
+		uint64_t begun_ = shmux_now(), cpu_ = cpu_time();                  \
+                                                                                   \
+		EXPECT_EQ(expected, call);                                         \
+		EXPECT_LE(SHORT, shmux_now() - begun_);                            \
+		EXPECT_GE(effort_bound(SHORT + 100 * MSEC), shmux_now() - begun_); \
+		EXPECT_GE(effort_bound(10 * MSEC), cpu_time() - cpu_);             \
+	} while (0)
+
+static void soon(struct shmux_stream *st)
+{
+	shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, shmux_now() + SHORT);
+}
+
+TEST_F(peer, peer_that_says_nothing_keeps_no_call_beyond_its_deadline)
+{
+	static char much[200000];
+	struct iovec iov = { .iov_base = much, .iov_len = sizeof(much) };
+	struct shmux_stream *st, *messages, *none;
+	struct shmux_view view;
+	struct shmux_span span;
+	const void *data;
+
+	join(_metadata, self, variant, &small);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	ASSERT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_MESSAGES, &messages));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_read(st, much, 1));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_peek(st, 1, &data));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_discard(st, 1));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_take(st, &view, 0));
+	soon(messages);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_read(messages, much, sizeof(much)));
+	/* What there is credit for is taken, and that is what is told. */
+	soon(st);
+	EXPECT_IN_TIME(GRANT, shmux_stream_write(st, much, sizeof(much)));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_write(st, much, 1));
+	soon(st);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_reserve(st, 100, &span, 0));
+	soon(messages);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_write(messages, much, GRANT + 1));
+	EXPECT_EQ(0, shmux_session_set_deadline(self->s, shmux_now() + SHORT));
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_session_accept(self->s, 0, &none));
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_session_ping(self->s, shmux_now() + SHORT, NULL));
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_session_drain(self->s, shmux_now() + SHORT));
+	EXPECT_EQ(0, verdict(self));
+	check_friend(_metadata, self);
+	shmux_stream_close(messages);
+	shmux_stream_close(st);
+	EXPECT_EQ(0, verdict(self));
+}
+
+TEST_F(peer, close_waits_for_a_silent_peer_until_its_deadline_and_no_longer)
+{
+	struct shmux_stream *st;
+
+	join(_metadata, self, variant, &small);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_session_close(self->s, shmux_now() + SHORT));
+	self->s = NULL;
+	EXPECT_EQ(-ECONNRESET, shmux_stream_try_write(st, "x", 1));
+	shmux_stream_close(st);
+}
+
+TEST_F(peer, peer_that_holds_everything_stalls_its_own_writers_and_nobody_else)
+{
+	static char much[300000];
+	struct shmux_session_counters c;
+	struct shmux_stream *large, *little;
+	uint64_t before;
+	ssize_t n;
+
+	join(_metadata, self, variant, &tight);
+	before = allocated();
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &large));
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &little));
+	soon(large);
+	/* All of the arena. */
+	EXPECT_IN_TIME(65536, shmux_stream_write(large, much, sizeof(much)));
+	EXPECT_EQ(-EAGAIN, shmux_stream_try_write(large, much, sizeof(much)));
+	EXPECT_EQ(-EAGAIN, fill_ring(little));
+	soon(little);
+	EXPECT_IN_TIME(-ETIMEDOUT, shmux_stream_write(little, much, 1));
+	check_friend(_metadata, self);
+	c = session_counters(self->s);
+	EXPECT_EQ(65536, c.arena_used);
+	EXPECT_GE(64, c.ring_depth);
+	EXPECT_GE(before + 65536, allocated());
+	/* It lets go after all. */
+	EXPECT_LT(0, far_run(&self->foe, side_hear));
+	n = shmux_stream_try_write(large, much, sizeof(much));
+	EXPECT_LT(0, n);
+	EXPECT_LT(0, shmux_stream_try_write(little, much, 1));
+	/* Their ends find no room; they are closed nevertheless. */
+	EXPECT_EQ(-EAGAIN, fill_ring(little));
+	shmux_stream_close(large);
+	shmux_stream_close(little);
+	EXPECT_EQ(0, verdict(self));
+}
+
+/* --- a peer that rings, or is to be rung for, without end ------------------ */
+
+TEST_F(peer, peer_that_never_arms_is_never_kicked)
+{
+	struct shmux_stream *st;
+
+	join(_metadata, self, variant, &roomy);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	for (int i = 0; i < 1000; i++) {
+		EXPECT_EQ(1, shmux_stream_try_write(st, "x", 1));
+		if (i % 50 == 0)
+			far_run(&self->foe, side_hear);
+	}
+	EXPECT_EQ(0, session_counters(self->s).kicks_sent);
+	shmux_stream_close(st);
+}
+
+/* Arm anew all the time, for everything and by every bell, until the victim parts. */
+static int64_t side_arm_without_end(struct side *side)
+{
+	struct shmux_session *s = side->session;
+	struct shmux_region_header *h = attacker_header(s);
+	uint32_t armed = 0, credit, i;
+
+	for (i = 0;; i++) {
+		armed = (armed | (SHMUX_ARMED_STEP - 1)) + 1;
+		shmux_store_relaxed(&h->armed, armed | SHMUX_ARMED_ODD | SHMUX_ARMED_REASONS |
+						       SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
+		if (i % 256)
+			continue;
+		credit = (uint32_t)attacker_hear(s) * SHMUX_CREDIT_MIN;
+		if (credit && attacker_wait_room(s, 1, true))
+			attacker_say(s, SHMUX_FRAME_CREDIT, 0, *(const uint32_t *)side->in, &credit,
+				     4);
+		sched_yield();
+		if (s->link->ops->check_alive(s->link))
+			return i;
+	}
+}
+
+TEST_F(peer, peer_that_is_always_armed_costs_at_most_a_kick_for_each_call)
+{
+	const struct shmux_session_counters *c;
+	struct shmux_stream *st;
+	uint64_t until, calls = 0;
+	uint32_t id;
+
+	join(_metadata, self, variant, &roomy);
+	c = &self->s->counters;
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	id = shmux_stream_id(st);
+	far_begin(&self->foe, side_arm_without_end, &id, sizeof(id), 0);
+	until = shmux_now() + LONG_ENOUGH;
+	while (c->kicks_sent < 50 && shmux_now() < until) {
+		calls++;
+		EXPECT_TRUE(may_be(shmux_stream_try_write(st, "x", 1)));
+	}
+	TH_LOG("%llu kicks for %llu calls", (unsigned long long)c->kicks_sent,
+	       (unsigned long long)calls);
+	EXPECT_LE(50, c->kicks_sent);
+	EXPECT_GE(calls, c->kicks_sent);
+	EXPECT_EQ(0, verdict(self));
+	check_friend(_metadata, self);
+	shmux_stream_close(st);
+	shmux_session_close(self->s, 0);
+	self->s = NULL;
+	EXPECT_LE(0, far_finish(&self->foe, NULL));
+}
+
+/* Ring all bells, with nothing to tell, until the victim parts. */
+static int64_t side_kick_without_end(struct side *side)
+{
+	struct shmux_session *s = side->session;
+	struct shmux_region_header *h = attacker_header(s);
+	int64_t i;
+
+	for (i = 0;; i++) {
+		shmux_store_release(&h->kicks, h->kicks + 1);
+		s->link->ops->ring(s->link, SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
+		if (i % 64 == 0 && s->link->ops->check_alive(s->link))
+			return i;
+	}
+}
+
+/* Say what wakes everybody, and means nothing, until the victim parts. */
+static int64_t side_talk_without_end(struct side *side)
+{
+	struct shmux_session *s = side->session;
+	uint32_t zero[2] = { 0, 0 }, id = *(const uint32_t *)side->in;
+	int64_t i;
+
+	for (i = 0;; i++) {
+		if (!attacker_wait_room(s, 4, true))
+			return i;
+		attacker_add(s, SHMUX_FRAME_PONG, 0, 0, zero, 8);
+		attacker_add(s, SHMUX_FRAME_CREDIT, 0, id, zero, 4);
+		attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
+		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, id, zero, 4);
+		attacker_publish(s);
+		if (i % 64 == 0 && s->link->ops->check_alive(s->link))
+			return i;
+	}
+}
+
+static void check_deadlines_under(struct __test_metadata *_metadata, FIXTURE_DATA(peer) *self,
+				  side_fn storm)
+{
+	static char much[100000];
+	struct shmux_event events[4];
+	struct shmux_stream *st, *none;
+	uint64_t begun, longest = 0, took;
+	uint32_t id;
+	int fd;
+
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	id = shmux_stream_id(st);
+	EXPECT_EQ(GRANT, shmux_stream_try_write(st, much, sizeof(much)));
+	far_begin(&self->foe, storm, &id, sizeof(id), 0);
+	for (int i = 0; i < 8; i++) {
+		begun = shmux_now();
+		shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, begun + SHORT);
+		shmux_session_set_deadline(self->s, begun + SHORT);
+		switch (i % 4) {
+		case 0:
+			EXPECT_EQ(-ETIMEDOUT, shmux_stream_read(st, much, 10));
+			break;
+		case 1:
+			EXPECT_EQ(-ETIMEDOUT, shmux_stream_write(st, much, sizeof(much)));
+			break;
+		case 2:
+			EXPECT_EQ(-ETIMEDOUT, shmux_session_accept(self->s, 0, &none));
+			break;
+		case 3:
+			EXPECT_EQ(-ETIMEDOUT, shmux_session_drain(self->s, begun + SHORT));
+			break;
+		}
+		took = shmux_now() - begun;
+		EXPECT_LE(SHORT, took);
+		EXPECT_GE(effort_bound(SHORT + 200 * MSEC), took);
+		check_friend(_metadata, self);
+	}
+	/* In an event loop it is the more calls, but none is long. */
+	fd = shmux_session_fd(self->s);
+	EXPECT_LE(0, fd);
+	for (int i = 0; i < 2000; i++) {
+		begun = cpu_time();
+		EXPECT_LE(0, shmux_session_pump(self->s, events, 4));
+		took = cpu_time() - begun;
+		if (took > longest)
+			longest = took;
+	}
+	EXPECT_GE(effort_bound(20 * MSEC), longest);
+	EXPECT_EQ(0, self->s->error);
+	shmux_stream_close(st);
+	shmux_session_close(self->s, 0);
+	self->s = NULL;
+	EXPECT_LT(0, far_finish(&self->foe, NULL));
+	check_friend(_metadata, self);
+}
+
+TEST_F(peer, kicks_without_end_keep_no_call_beyond_its_deadline)
+{
+	join(_metadata, self, variant, &small);
+	check_deadlines_under(_metadata, self, side_kick_without_end);
+}
+
+TEST_F(peer, frames_without_end_keep_no_call_beyond_its_deadline)
+{
+	join(_metadata, self, variant, &small);
+	check_deadlines_under(_metadata, self, side_talk_without_end);
+}
+
+/* --- how much one call takes in -------------------------------------------- */
+
+static int64_t side_fill_ring(struct side *side)
+{
+	struct shmux_session *s = side->session;
+	uint32_t zero[2] = { 0, 0 };
+	int64_t nr = 0;
+
+	shmux__producer_refresh(&attacker_shm(s)->tx);
+	for (; shmux__producer_fits(&attacker_shm(s)->tx, 1, 0); nr++)
+		attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
+	attacker_publish(s);
+	return nr;
+}
+
+TEST_F(peer, each_call_takes_in_a_bounded_batch_however_much_there_is)
+{
+	enum {
+		BATCH = 32,
+		PUMPED = 128
+	};
+	struct shmux_event events[4];
+	struct shmux_stream *st, *none;
+	struct shmux_span span;
+	struct shmux_view view;
+	const void *data;
+	uint64_t before = 0, seen;
+	uint32_t code;
+	char buf[10];
+
+	join(_metadata, self, variant, &roomy);
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, PAST));
+	ASSERT_EQ(0, shmux_session_set_deadline(self->s, PAST));
+	far_run(&self->foe, side_fill_ring);
+	for (int i = 0; i < 19; i++) {
+		switch (i) {
+		case 0:
+			shmux_stream_read(st, buf, 1);
+			break;
+		case 1:
+			shmux_stream_try_read(st, buf, 1);
+			break;
+		case 2:
+			shmux_stream_write(st, buf, 1);
+			break;
+		case 3:
+			shmux_stream_try_write(st, buf, 1);
+			break;
+		case 4:
+			shmux_stream_peek(st, 1, &data);
+			break;
+		case 5:
+			shmux_stream_discard(st, 1);
+			break;
+		case 6:
+			shmux_stream_take(st, &view, 0);
+			break;
+		case 7:
+			shmux_stream_next_len(st);
+			break;
+		case 8:
+			shmux_stream_reserve(st, 10, &span, 0);
+			break;
+		case 9:
+			shmux_stream_submit(st, &span, 10, 0);
+			break;
+		case 10:
+			shmux_stream_reset_code(st, &code);
+			break;
+		case 11:
+			shmux_session_accept(self->s, 0, &none);
+			break;
+		case 12:
+			shmux_session_accept(self->s, SHMUX_NOWAIT, &none);
+			break;
+		case 13:
+			shmux_session_ping(self->s, PAST, NULL);
+			break;
+		case 14:
+			shmux_session_drain(self->s, PAST);
+			break;
+		case 15:
+			shmux_session_state(self->s);
+			break;
+		case 16:
+			shmux_session_go_away_code(self->s, &code);
+			break;
+		case 17:
+			shmux_stream_shutdown(st, SHMUX_WRITE);
+			break;
+		case 18:
+			shmux_session_pump(self->s, events, 4);
+			break;
+		}
+		seen = session_counters(self->s).frames_received;
+		/* A call that waits drains before it waits, and when it has. */
+		EXPECT_GE(before + (i == 18 ? PUMPED : 2 * BATCH), seen)
+		{
+			TH_LOG("call %d took in %llu frames", i,
+			       (unsigned long long)(seen - before));
+		}
+		EXPECT_LE(before, seen);
+		before = seen;
+	}
+	EXPECT_LE(BATCH * 15, before);
+	shmux_stream_close(st);
+}
+
 TEST_HARNESS_MAIN
