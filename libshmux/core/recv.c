@@ -432,6 +432,9 @@ ssize_t shmux_stream_next_len(struct shmux_stream *st)
 	if (n)
 		return n;
 	shmux__drain(s);
+	/* Who asks and asks learns of the peer's death. */
+	if (!readable(st) && !recv_error(st))
+		shmux__session_check(s);
 	if (readable(st) && !(st->state & (STREAM_RESET | STREAM_STOP_SENT))) {
 		n = (ssize_t)(st->state & STREAM_MESSAGES ?
 				      shmux__rx_message_len(st) :
