@@ -593,6 +593,7 @@ static void play_backlog(struct victim *v)
 	victim_ready();
 }
 
+static const struct act act_silent = { .name = "has said nothing", .play = play_silent };
 static const struct act act_random = { .name = "does this and that", .play = play_random };
 
 static const struct act acts[] = {
@@ -914,6 +915,16 @@ static int wait_state(struct survivor *sv)
 	return -ECONNRESET;
 }
 
+static int wait_next_len(struct survivor *sv)
+{
+	ssize_t n;
+
+	do {
+		n = shmux_stream_next_len(sv->streams[REVERSE]);
+	} while (!n);
+	return (int)n;
+}
+
 static const struct way {
 	const char *name;
 	int (*wait)(struct survivor *sv);
@@ -937,6 +948,7 @@ static const struct way {
 	{ "is elsewhere", wait_outside, .sleeps = true },
 	{ .name = "reads without waiting", .wait = wait_trying },
 	{ .name = "asks", .wait = wait_state },
+	{ .name = "asks what there is to read", .wait = wait_next_len },
 };
 
 /* --- a round: from birth to death ---------------------------------------- */
@@ -950,7 +962,7 @@ FIXTURE(death)
 	char plain_name[NAME_SIZE];
 	uint64_t random;
 	int nr_kills;
-	struct death death; /* the last one */
+	struct death death; /* of the last one */
 };
 
 FIXTURE_SETUP(death)
@@ -1091,12 +1103,12 @@ static void check_dead(struct survivor *sv)
 	CHECK(sv, shmux_now() - begun < effort_bound(PROMISED));
 }
 
-/* One life. Return: whether all was well. */
-static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const struct way *way,
-		      const struct doom *doom)
+/* A victim is born, and has joined us unless it died before. Return: 0 or -errno. */
+static int round_begin(FIXTURE_DATA(death) * self, struct survivor *sv, const struct act *act,
+		       const struct way *way, const struct doom *doom)
 {
+	static char greeting[20000];
 	struct scene *scene = self->scene;
-	struct survivor survivor = { .scene = scene }, *sv = &survivor;
 	struct shmux_session_options options = {
 		.size = sizeof(options),
 		.spin = way->spin,
@@ -1109,13 +1121,13 @@ static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const s
 		.size = sizeof(listener_options),
 		.session = &options,
 	};
-	static char greeting[20000];
-	struct shmux_listener *next;
-	struct death death;
 	int ret;
 
-	sv->executioner = &self->executioner;
-	sv->random = scene->seed;
+	*sv = (struct survivor){
+		.scene = scene,
+		.executioner = &self->executioner,
+		.random = scene->seed,
+	};
 	scene->options = act->options;
 	scene->options.size = sizeof(scene->options);
 	scene->options.first_grant = 65536;
@@ -1132,16 +1144,20 @@ static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const s
 	ret = survivor_meet(self, sv, &options);
 	while (!ret && sv->nr_streams <= REVERSE)
 		ret = accept_one(sv, 0);
-	if (!ret) {
-		__atomic_store_n(&scene->joined, true, __ATOMIC_RELEASE);
-		shmux_stream_try_write(sv->streams[REVERSE], greeting, sizeof(greeting));
-		sv->kept_waiting = run_delay();
-		executioner_call(&self->executioner);
-		ret = way->wait(sv);
-		sv->returned = shmux_now();
-		sv->kept_waiting = run_delay() - sv->kept_waiting;
-	}
-	death = self->death = executioner_wait(&self->executioner);
+	if (ret)
+		return ret;
+	__atomic_store_n(&scene->joined, true, __ATOMIC_RELEASE);
+	shmux_stream_try_write(sv->streams[REVERSE], greeting, sizeof(greeting));
+	return 0;
+}
+
+/* It is dead: look at what it has left. Return: whether all was well. */
+static bool round_end(FIXTURE_DATA(death) * self, struct survivor *sv, const struct way *way,
+		      const struct doom *doom)
+{
+	struct scene *scene = self->scene;
+	struct shmux_listener *next;
+	int ret;
 
 	/* Not in the kernel's eyes while another process has the socket. */
 	if (scene->meeting == MEET_LISTENER && doom->hold != HOLD_COPIES) {
@@ -1150,22 +1166,16 @@ static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const s
 			COMPLAIN(sv, "the name is not free: %s", strerror(-ret));
 		else
 			shmux_listener_close(next);
-		ret = -ECONNRESET;
 	}
-	if (!WIFSIGNALED(death.status) || WTERMSIG(death.status) != SIGKILL)
-		COMPLAIN(sv, "the victim ended with status 0x%x", (unsigned int)death.status);
-	if (sv->nr_streams > REVERSE && ret != -ECONNRESET)
-		COMPLAIN(sv, "the call returned %d", ret);
-	if (is_late(sv->returned, death.time, sv->kept_waiting))
-		COMPLAIN(sv, "the call returned %llu us after the death",
-			 (unsigned long long)(sv->returned - death.time) / 1000);
+	if (!WIFSIGNALED(self->death.status) || WTERMSIG(self->death.status) != SIGKILL)
+		COMPLAIN(sv, "the victim ended with status 0x%x", (unsigned int)self->death.status);
 	if (sv->session) {
 		check_inheritance(sv);
 		check_dead(sv);
 		while (sv->nr_streams)
 			shmux_stream_close(sv->streams[--sv->nr_streams]);
 		shmux_session_close(sv->session, shmux_now() + LONG_ENOUGH);
-	} else if (death.ready) {
+	} else if (self->death.ready) {
 		COMPLAIN(sv, "there was no session");
 	}
 	shmux_listener_close(self->listener);
@@ -1174,10 +1184,36 @@ static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const s
 	if (sv->bad)
 		fprintf(stderr,
 			"# kill %d: who %s %s, while the survivor %s; seed %llu, hold %d, delay %llu, steps %u\n",
-			self->nr_kills, meetings[scene->meeting], act->name, way->name,
+			self->nr_kills, meetings[scene->meeting], scene->act->name, way->name,
 			(unsigned long long)scene->seed, doom->hold,
 			(unsigned long long)doom->delay, doom->steps);
 	return !sv->bad;
+}
+
+/* One life, with one call of the survivor's. Return: whether all was well. */
+static bool round_run(FIXTURE_DATA(death) * self, const struct act *act, const struct way *way,
+		      const struct doom *doom)
+{
+	struct survivor survivor, *sv = &survivor;
+	bool joined;
+	int ret;
+
+	ret = round_begin(self, sv, act, way, doom);
+	joined = !ret;
+	if (joined) {
+		sv->kept_waiting = run_delay();
+		executioner_call(&self->executioner);
+		ret = way->wait(sv);
+		sv->returned = shmux_now();
+		sv->kept_waiting = run_delay() - sv->kept_waiting;
+	}
+	self->death = executioner_wait(&self->executioner);
+	if (joined && ret != -ECONNRESET)
+		COMPLAIN(sv, "the call returned %d", ret);
+	if (is_late(sv->returned, self->death.time, sv->kept_waiting))
+		COMPLAIN(sv, "the call returned %llu us after the death",
+			 (unsigned long long)(sv->returned - self->death.time) / 1000);
+	return round_end(self, sv, way, doom);
 }
 
 static void scene_reset(FIXTURE_DATA(death) * self, enum meeting meeting, bool blocks)
@@ -1319,6 +1355,151 @@ TEST_F_TIMEOUT(death, amid_any_instruction_leaves_what_had_arrived_whole, EFFORT
 	}
 	check_holdings(_metadata, &before);
 	EXPECT_LT(NR_STEPPED / 2, nr_traced);
+}
+
+/* --- in whatever it sleeps ------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	struct way way;
+	long syscall;
+} sleeps[] = {
+	{ "a futex", { .name = "reads", .wait = wait_read, .spin = SHMUX_SPIN_NONE }, SYS_futex },
+	{ "descriptors", { .name = "reads", .wait = wait_read }, SYS_ppoll },
+	{ "descriptors", { .name = "writes", .wait = wait_write }, SYS_ppoll },
+	{ "descriptors", { .name = "accepts", .wait = wait_accept }, SYS_ppoll },
+	{ "epoll", { .name = "is in an event loop", .wait = wait_epoll }, SYS_poll },
+};
+
+TEST_F_TIMEOUT(death, wakes_who_sleeps_on_whatever, EFFORT_TIMEOUT)
+{
+	for (size_t i = 0; i < 3 * ARRAY_SIZE(sleeps); i++) {
+		const struct way *way = &sleeps[i / 3].way;
+		struct doom doom = {
+			.for_call = true,
+			.for_sleep = true,
+			.syscall = sleeps[i / 3].syscall,
+			.hold = i % 3,
+		};
+
+		scene_reset(self,
+			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    false);
+		ASSERT_TRUE(round_run(self, &act_silent, way, &doom));
+		EXPECT_TRUE(self->death.slept)
+		{
+			TH_LOG("who %s did not sleep on %s", way->name, sleeps[i / 3].name);
+		}
+	}
+}
+
+/* --- many threads --------------------------------------------------------- */
+
+struct thread {
+	struct worker worker;
+	struct survivor *sv;
+	int (*wait)(struct thread *t);
+	int stream;
+	uint64_t returned, kept_waiting;
+};
+
+static int thread_read(struct thread *t)
+{
+	while (!t->sv->over[t->stream])
+		read_stream(t->sv, t->stream, 0);
+	return (int)t->sv->final[t->stream];
+}
+
+static int thread_write(struct thread *t)
+{
+	return wait_write(t->sv);
+}
+
+static int thread_ping(struct thread *t)
+{
+	return wait_ping(t->sv);
+}
+
+static int thread_accept(struct thread *t)
+{
+	return wait_accept(t->sv);
+}
+
+static int thread_drain(struct thread *t)
+{
+	return wait_drain(t->sv);
+}
+
+static int64_t thread_main(void *arg)
+{
+	struct thread *t = arg;
+	uint64_t kept_waiting = run_delay();
+	int ret = t->wait(t);
+
+	t->returned = shmux_now();
+	t->kept_waiting = run_delay() - kept_waiting;
+	return ret;
+}
+
+/* The first to wait leads, the others follow. */
+static int (*const thread_waits[])(struct thread *t) = {
+	thread_read, thread_read, thread_write, thread_ping, thread_accept, thread_drain,
+};
+
+#define NR_THREADS ARRAY_SIZE(thread_waits)
+#define NR_THREAD_ROUNDS 24
+
+TEST_F_TIMEOUT(death, wakes_every_thread_whoever_leads, EFFORT_TIMEOUT)
+{
+	static const struct way led[] = {
+		{ .name = "is many threads" },
+		{ .name = "is many threads, asleep", .spin = SHMUX_SPIN_NONE },
+		{ .name = "is many threads, spinning", .spin = SHMUX_SPIN_ENDLESS },
+	};
+	struct thread threads[NR_THREADS];
+	struct survivor survivor, *sv = &survivor;
+	struct holdings before;
+
+	for (size_t i = 0; i < NR_THREAD_ROUNDS; i++) {
+		const struct way *way = &led[i % ARRAY_SIZE(led)];
+		size_t first = i / ARRAY_SIZE(led), nr_asleep;
+		struct doom doom = {
+			.for_call = true,
+			.delay = random_between(&self->random, 0, 100000000),
+			.hold = random_between(&self->random, 0, 2),
+		};
+
+		/* The threads' stacks stay, and are counted once. */
+		if (i == NR_THREAD_ROUNDS / 2)
+			before = holdings_count();
+		scene_reset(self,
+			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    false);
+		ASSERT_EQ(0, round_begin(self, sv, &act_silent, way, &doom));
+		for (size_t k = 0; k < NR_THREADS; k++) {
+			struct thread *t = &threads[k];
+
+			t->sv = sv;
+			t->stream = (int)((first + k) % NR_THREADS);
+			t->wait = thread_waits[t->stream];
+			worker_start(&t->worker, thread_main, t);
+		}
+		/* All but the leader, who may spin. */
+		do {
+			nr_asleep = 0;
+			for (size_t k = 0; k < NR_THREADS; k++)
+				nr_asleep += process_sleeps(getpid(), threads[k].worker.tid);
+		} while (nr_asleep < NR_THREADS - 1);
+		executioner_call(&self->executioner);
+		for (size_t k = 0; k < NR_THREADS; k++)
+			CHECK(sv, worker_join(&threads[k].worker) == -ECONNRESET);
+		self->death = executioner_wait(&self->executioner);
+		for (size_t k = 0; k < NR_THREADS; k++)
+			CHECK(sv, !is_late(threads[k].returned, self->death.time,
+					   threads[k].kept_waiting));
+		ASSERT_TRUE(round_end(self, sv, way, &doom));
+	}
+	check_holdings(_metadata, &before);
 }
 
 /* --- during the handshake ------------------------------------------------ */
