@@ -32,6 +32,7 @@ struct doom {
 	uint64_t delay; /* then so many ns */
 	uint32_t steps; /* then, by ptrace, so many instructions */
 	uint32_t syscalls; /* or ends of system calls, the beginnings counted too */
+	bool family;		/* its children are killed with it, at once */
 	enum doom_hold hold;
 };
 

@@ -113,6 +113,7 @@ static void __attribute__((noreturn)) victim_main(int control, pid_t executioner
 	close(control);
 	close(ready_fds[0]);
 	close(leash_fds[1]);
+	setpgid(0, 0);
 	if (is_traced(&page->doom) && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		_exit(4);
 	_exit(page->fn(page->arg));
@@ -278,10 +279,13 @@ static struct death execute(int control)
 			}
 			copy_descriptors(pid);
 		}
-		kill(pid, SIGKILL);
+		kill(doom->family ? -pid : pid, SIGKILL);
 		do {
 			waitpid(pid, &death.status, __WALL);
 		} while (!has_ended(death.status));
+		/* Its children are ours to wait for now. */
+		while (doom->family && wait(NULL) > 0)
+			;
 	}
 	death.time = shmux_now();
 	return death;
@@ -361,6 +365,8 @@ int executioner_start(struct executioner *e)
 		_exit(executioner_main(fds[1]));
 	}
 	close(fds[1]);
+	/* What it has, it has from now on. */
+	executioner_end(e);
 	return 0;
 }
 

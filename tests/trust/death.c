@@ -7,13 +7,16 @@
  * somebody holds all their descriptors. A victim notes in shared memory what it
  * has written, so that the survivor knows what it must be able to read.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -1717,6 +1720,330 @@ TEST_F(death, of_a_listener_is_told_to_who_dials_whoever_has_its_socket)
 		  shmux_session_dial(self->scene->name, NULL, begun + LONG_ENOUGH, &session));
 	EXPECT_FALSE(is_late(shmux_now(), begun, run_delay() - kept_waiting));
 	executioner_end(&self->executioner);
+}
+
+/* --- a listener's clients, a context's listeners ---------------------------- */
+
+struct reading {
+	struct worker worker;
+	struct shmux_stream *st;
+	uint64_t returned, kept_waiting;
+};
+
+static int64_t read_to_the_end(void *arg)
+{
+	struct reading *r = arg;
+	uint64_t kept_waiting = run_delay();
+	ssize_t n;
+	char buf[64];
+
+	do {
+		n = shmux_stream_read(r->st, buf, sizeof(buf));
+	} while (n > 0);
+	r->returned = shmux_now();
+	r->kept_waiting = run_delay() - kept_waiting;
+	return n;
+}
+
+static int64_t accept_next(void *arg)
+{
+	struct shmux_stream *st = NULL;
+
+	return shmux_listener_accept(arg, 0, &st) ? 0 : (int64_t)(intptr_t)st;
+}
+
+/* The same, as an event loop. */
+static int64_t poll_next(void *arg)
+{
+	struct pollfd fd = { .fd = shmux_listener_fd(arg), .events = POLLIN };
+	struct shmux_stream *st = NULL;
+	int ret;
+
+	while ((ret = shmux_listener_accept(arg, SHMUX_NOWAIT, &st)) == -EAGAIN)
+		poll(&fd, 1, -1);
+	return ret ? 0 : (int64_t)(intptr_t)st;
+}
+
+#define NR_CLIENTS 24
+
+/* It sleeps on in accept, having let go of who died, and has the next. */
+TEST_F_TIMEOUT(death, of_a_client_is_told_to_its_reader_and_leaves_the_listener_serving,
+	       EFFORT_TIMEOUT)
+{
+	struct executioner *e = &self->executioner;
+	struct shmux_session *client;
+	struct worker acceptor;
+	struct shmux_stream *st;
+	struct reading reading;
+	struct death death;
+	char name[NAME_SIZE];
+	int nr_fds;
+
+	name_make(name);
+	ASSERT_EQ(0, shmux_listener_open(name, NULL, &self->listener));
+	nr_fds = process_nr_fds();
+	for (int i = 0; i < NR_CLIENTS; i++) {
+		struct doom doom = {
+			.for_call = true,
+			.delay = random_between(&self->random, 0, 80000000),
+			.hold = i % 3,
+		};
+		worker_fn accept = i / 3 % 2 ? poll_next : accept_next;
+
+		scene_reset(self, MEET_DIALLER, false);
+		snprintf(self->scene->name, sizeof(self->scene->name), "%s", name);
+		executioner_begin(e, &doom, victim_dials, self->scene);
+		ASSERT_EQ(0, shmux_listener_accept(self->listener, 0, &reading.st));
+		worker_start(&reading.worker, read_to_the_end, &reading);
+		worker_start(&acceptor, accept, self->listener);
+		ASSERT_TRUE(worker_wait_blocked(&reading.worker));
+		ASSERT_TRUE(worker_wait_blocked(&acceptor));
+		executioner_call(e);
+		EXPECT_EQ(-ECONNRESET, worker_join(&reading.worker));
+		death = executioner_wait(e);
+		EXPECT_FALSE(is_late(reading.returned, death.time, reading.kept_waiting));
+		shmux_stream_close(reading.st);
+		ASSERT_TRUE(wait_until(process_nr_fds() == nr_fds));
+		EXPECT_FALSE(is_late(shmux_now(), death.time, 0));
+
+		ASSERT_EQ(0, shmux_session_dial(name, NULL, shmux_now() + LONG_ENOUGH, &client));
+		ASSERT_EQ(0, shmux_session_open(client, 0, &st));
+		ASSERT_EQ(1, shmux_stream_write(st, "x", 1));
+		reading.st = (struct shmux_stream *)(intptr_t)worker_join(&acceptor);
+		ASSERT_NE(NULL, reading.st);
+		shmux_stream_close(st);
+		shmux_session_close(client, 0);
+		shmux_stream_close(reading.st);
+		while (process_nr_fds() != nr_fds)
+			shmux_listener_accept(self->listener, SHMUX_NOWAIT, &st);
+		executioner_end(e);
+	}
+	shmux_listener_close(self->listener);
+	self->listener = NULL;
+}
+
+TEST_F_TIMEOUT(death, of_a_listener_lets_a_context_dial_the_next_one, EFFORT_TIMEOUT)
+{
+	struct shmux_dial_options options = { .size = sizeof(options), .flags = SHMUX_DIAL_WAIT };
+	struct executioner *e = &self->executioner;
+	struct shmux_context *context;
+	struct reading reading;
+	struct death death;
+	char name[NAME_SIZE];
+
+	name_make(name);
+	ASSERT_EQ(0, shmux_context_open(NULL, &context));
+	for (int i = 0; i < NR_CLIENTS / 2; i++) {
+		struct doom doom = {
+			.for_call = true,
+			.delay = random_between(&self->random, 0, 1000000),
+			.hold = i % 2 ? HOLD_CHILD : HOLD_NOTHING,
+		};
+
+		scene_reset(self, MEET_LISTENER, false);
+		snprintf(self->scene->name, sizeof(self->scene->name), "%s", name);
+		executioner_begin(e, &doom, victim_listens, self->scene);
+		options.deadline = shmux_now() + LONG_ENOUGH;
+		ASSERT_EQ(0, shmux_context_dial(context, name, &options, &reading.st));
+		executioner_call(e);
+		EXPECT_EQ(-ECONNRESET, read_to_the_end(&reading));
+		death = executioner_wait(e);
+		EXPECT_FALSE(is_late(reading.returned, death.time, reading.kept_waiting));
+		EXPECT_EQ(0, shmux_context_nr_sessions(context));
+		shmux_stream_close(reading.st);
+		executioner_end(e);
+	}
+	shmux_context_close(context);
+}
+
+/* --- both at once ---------------------------------------------------------- */
+
+FIXTURE(world)
+{
+	struct executioner executioner;
+	struct scene *scenes; /* of who listens, of who dials */
+	uint64_t random;
+	bool own; /* nobody else is in our namespaces */
+};
+
+static bool write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+	bool done = file && fputs(text, file) >= 0;
+
+	if (file && fclose(file))
+		done = false;
+	return done;
+}
+
+/* A network, and directories for files, of our own. */
+static bool enter_world(void)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS)) {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS))
+			return false;
+		snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+		write_file("/proc/self/setgroups", "deny");
+		if (!write_file("/proc/self/uid_map", map))
+			return false;
+		snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+		if (!write_file("/proc/self/gid_map", map))
+			return false;
+	}
+	return !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("tmpfs", "/tmp", "tmpfs", 0, NULL) &&
+	       !mount("tmpfs", "/dev/shm", "tmpfs", 0, NULL);
+}
+
+FIXTURE_SETUP(world)
+{
+	self->random = effort_seed();
+	self->own = enter_world();
+	self->scenes = mmap(NULL, 2 * sizeof(*self->scenes), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->scenes);
+	ASSERT_EQ(0, executioner_start(&self->executioner));
+}
+
+FIXTURE_TEARDOWN(world)
+{
+	EXPECT_EQ(0, executioner_stop(&self->executioner));
+	munmap(self->scenes, 2 * sizeof(*self->scenes));
+}
+
+static int nr_sockets(void)
+{
+	FILE *file = fopen("/proc/self/net/unix", "re");
+	int c, nr = 0;
+
+	while (file && (c = fgetc(file)) != EOF)
+		nr += c == '\n';
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+static int nr_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	int nr = 0;
+
+	while (dir && readdir(dir))
+		nr++;
+	if (dir)
+		closedir(dir);
+	return nr;
+}
+
+/* Memory in memfds and tmpfs, of everybody; bytes. */
+static int64_t shared_memory(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	long long kib = -1;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Shmem: %lld kB", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib * 1024;
+}
+
+/* Talk on a session without end, having filled the arena once. */
+static void __attribute__((noreturn)) talk(struct victim *v)
+{
+	struct shmux_stream *in[NR_STREAMS + 1];
+	struct shmux_span spans[64];
+	char buf[4096];
+	int nr = 0;
+
+	for (int i = 0; i <= REVERSE; i++)
+		MUST(shmux_session_open(v->session, i < REVERSE && is_messages(i), &v->streams[i]));
+	for (int i = 0; i <= REVERSE; i++)
+		MUST(shmux_session_accept(v->session, 0, &in[i]));
+	while (nr < 64 && !shmux_stream_reserve(v->streams[0], 262144, &spans[nr], SHMUX_NOWAIT))
+		memset(spans[nr++].data, 1, 262144);
+	while (nr)
+		shmux_stream_cancel(v->streams[0], &spans[--nr]);
+	for (;;) {
+		do_something(v);
+		for (int i = 0; i < REVERSE; i++)
+			shmux_stream_try_read(in[i], buf, sizeof(buf));
+	}
+}
+
+/* One process listens, its child dials. */
+static int victims_both(void *arg)
+{
+	struct scene *scenes = arg;
+	struct victim victim = { .scene = &scenes[0] }, *v = &victim;
+	struct shmux_listener_options options = {
+		.size = sizeof(options),
+		.session = &scenes[0].options,
+	};
+
+	v->random = v->scene->seed;
+	MUST(shmux_listener_open(scenes[0].name, &options, &v->listener));
+	if (!fork()) {
+		v->scene = &scenes[1];
+		v->random = v->scene->seed;
+		MUST(shmux_session_dial(scenes[0].name, &scenes[0].options, SHMUX_NEVER,
+					&v->session));
+		talk(v);
+	}
+	MUST(shmux_listener_accept_session(v->listener, 0, &v->session));
+	victim_ready();
+	talk(v);
+}
+
+#define NR_BOTH 30
+#define BOTH_ARENA (16 << 20)
+
+TEST_F_TIMEOUT(world, is_as_before_when_both_sides_are_killed_at_once, EFFORT_TIMEOUT)
+{
+	struct executioner *e = &self->executioner;
+	int sockets = nr_sockets(), tmp = nr_files("/tmp"), shm = nr_files("/dev/shm");
+	int64_t memory = shared_memory();
+	struct shmux_listener *next;
+	char name[NAME_SIZE];
+
+	name_make(name);
+	for (int i = 0; i < NR_BOTH; i++) {
+		struct doom doom = { .family = true };
+
+		doom.at_birth = !random_between(&self->random, 0, 3);
+		doom.delay = random_between(&self->random, 0, doom.at_birth ? 5000000 : 20000000);
+		for (int k = 0; k < 2; k++)
+			self->scenes[k] = (struct scene){
+				.seed = random_next(&self->random),
+				.options = { .size = sizeof(struct shmux_session_options),
+					     .window = 32 << 20,
+					     .first_grant = 8 << 20,
+					     .streams_max = 16,
+					     .budget = 256 << 20,
+					     .arena_size = BOTH_ARENA },
+			};
+		snprintf(self->scenes[0].name, sizeof(self->scenes[0].name), "%s", name);
+		executioner_begin(e, &doom, victims_both, self->scenes);
+		EXPECT_TRUE(WIFSIGNALED(executioner_wait(e).status));
+		ASSERT_EQ(0, shmux_listener_open(name, NULL, &next));
+		shmux_listener_close(next);
+		executioner_end(e);
+		if (!self->own)
+			continue;
+		ASSERT_EQ(sockets, nr_sockets());
+		EXPECT_EQ(tmp, nr_files("/tmp"));
+		EXPECT_EQ(shm, nr_files("/dev/shm"));
+	}
+	/* Others use some, too; but not what all of ours together had. */
+	EXPECT_GT(memory + NR_BOTH / 4 * (int64_t)BOTH_ARENA, shared_memory());
+	if (!self->own)
+		TH_LOG("no namespaces of our own: sockets and files were not counted");
 }
 
 TEST_HARNESS_MAIN
