@@ -20,6 +20,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -194,6 +195,22 @@ static void pass_time(uint64_t ns)
 			nanosleep(&ts, NULL);
 }
 
+static void interrupt(int signal)
+{
+	(void)signal;
+}
+
+/* Have a wait that lasts come back now and then. */
+static void set_alarm(uint64_t ns)
+{
+	struct timeval tv = { .tv_usec = (suseconds_t)(ns / 1000) };
+	struct itimerval every = { .it_interval = tv, .it_value = tv };
+	struct sigaction action = { .sa_handler = interrupt };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+}
+
 /* Let it go on to its next stop. Return: whether it got there. */
 static bool trace_on(pid_t pid, int request, int *status)
 {
@@ -201,12 +218,13 @@ static bool trace_on(pid_t pid, int request, int *status)
 	int signal = WIFSTOPPED(*status) ? WSTOPSIG(*status) : 0;
 	pid_t ret;
 
-	if (signal == SIGTRAP || signal == (SIGTRAP | 0x80) || signal == SIGSTOP)
+	if (signal == SIGTRAP || signal == SIGSTOP)
 		signal = 0;
 	if (ptrace(request, pid, NULL, (void *)(intptr_t)signal))
 		return false;
-	while (!(ret = waitpid(pid, status, WNOHANG | __WALL)) && shmux_now() < until)
-		;
+	do {
+		ret = waitpid(pid, status, __WALL);
+	} while (ret < 0 && errno == EINTR && shmux_now() < until);
 	return ret == pid && !has_ended(*status);
 }
 
@@ -216,8 +234,10 @@ static bool trace(pid_t pid, const struct doom *doom, int *status)
 	int request = doom->steps ? PTRACE_SINGLESTEP : PTRACE_SYSCALL;
 	uint32_t left = doom->steps ? doom->steps : doom->syscalls;
 
+	set_alarm(TRACE_PATIENCE);
 	while (left && trace_on(pid, request, status))
 		left--;
+	set_alarm(0);
 	return !left;
 }
 
@@ -259,6 +279,8 @@ static struct death execute(int control)
 	pid = fork();
 	if (!pid)
 		victim_main(control, self);
+	/* By both, for nobody knows who is first. */
+	setpgid(pid, pid);
 	__atomic_store_n(&page->victim, pid, __ATOMIC_RELEASE);
 
 	if (is_traced(doom)) {
