@@ -227,11 +227,20 @@ static void pump(struct victim *v)
 	}
 }
 
-/* Read @n bytes where they lie. */
+/* Read @n bytes where they lie: in private memory, or in the arena and no further. */
 static void look_at(struct victim *v, const void *data, ssize_t n)
 {
+	const struct shmux__shm *shm = shmux__shm(v->s->link);
 	const uint8_t *byte = data;
+	size_t at = (size_t)((const char *)data - shm->peer_data);
 
+	if (n > 0 && at < shm->region->peer_size &&
+	    (at < shm->peer_arena_offset ||
+	     at + (size_t)n > shm->peer_arena_offset + shm->peer_arena_size)) {
+		v->call = "peek or take, which show what is not in the arena";
+		v->wrong = n;
+		return;
+	}
 	for (ssize_t i = 0; i < n; i++)
 		v->sum += byte[i];
 }

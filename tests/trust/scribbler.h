@@ -582,6 +582,11 @@ static inline bool mutate_frame(struct scribbler *sc)
 	if (type == SHMUX_FRAME_DESCRIPTOR) {
 		body[0] = scribbler_arena(sc);
 		body[1] = 100;
+		/* At its end, where a length may reach out of it. */
+		if (scribbler_chance(sc, 2)) {
+			body[0] = attacker_shm(sc->s)->region->own_size - SHMUX_BLOCK_SIZE;
+			body[1] = random_between(&sc->random, 1, 2 * SHMUX_BLOCK_SIZE);
+		}
 	}
 	switch (scribbler_pick(sc, 6)) {
 	case 0:
