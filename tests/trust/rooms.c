@@ -39,6 +39,7 @@ struct room {
 	pid_t join; /* or into the user namespace of this process */
 	const char *root;
 	mode_t umask;
+	bool hurry; /* do not look for leaks */
 };
 
 static int put(const char *path, const char *text)
@@ -164,6 +165,12 @@ static void note(void *arg, enum shmux_log_level level, const char *sentence)
 	__atomic_add_fetch(&told->nr_sentences, 1, __ATOMIC_RELEASE);
 }
 
+/* The sanitizer finds no leaks without /proc, and is slow at it. */
+static bool leaks(const struct room *r)
+{
+	return !r->root && !r->hurry && process_leaks();
+}
+
 /* Tell each who comes as whom it is seen. Return: exit status. */
 static int listener_main(const struct listening *what, struct told *told)
 {
@@ -197,7 +204,7 @@ static int listener_main(const struct listening *what, struct told *told)
 		shmux_stream_close(st);
 	}
 	shmux_listener_close(l);
-	return process_leaks();
+	return leaks(&what->room);
 }
 
 /* Dial, in one process more if that has a pid namespace of its own. */
@@ -236,7 +243,7 @@ static int dialler_main(const struct dialling *what, struct told *told)
 		shmux_stream_close(st);
 	}
 	shmux_context_close(context);
-	return process_leaks();
+	return leaks(&what->room);
 }
 
 FIXTURE(rooms)
@@ -451,7 +458,7 @@ static void check_listener(struct __test_metadata *_metadata, FIXTURE_DATA(rooms
 
 		for (size_t j = 0; j < ARRAY_SIZE(dialler_says); j++) {
 			struct dialling d = {
-				.room = *r,
+				.room = { .uid = r->uid, .group = r->group, .hurry = j > 0 },
 				.address = address,
 				.options = dialler_says[j],
 			};
