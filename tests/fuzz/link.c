@@ -203,20 +203,20 @@ static void write_frame(struct game *g, uint32_t type, uint32_t flags, uint32_t 
 	write_record(g, shmux__ring_word(type, flags, len, 0), id, a, b);
 }
 
+/* A chunk: bits 0 and 1 the flags, 2 and 3 how far it goes, 4 to 7 its block. */
 static void move_descriptor(struct game *g)
 {
 	uint32_t id = read_id(g);
-	uint8_t b = input_u8(&g->in); /* flags, block */
+	uint8_t b = input_u8(&g->in);
 	uint32_t at = (b >> 4) * SHMUX_BLOCK_SIZE, len = input_number(&g->in);
-	uint32_t flags = b & 7, offset = g->constants.arena_offset + at;
+	uint32_t flags = b & 2 ? SHMUX_FLAG_MORE : b & 1, offset = g->constants.arena_offset + at;
 
-	/* Bit 3: as far as the arena goes, and more; or any place at all. */
-	if (b & 8) {
-		if (len & 1)
-			offset = input_u32(&g->in);
-		else
-			len = ARENA - at + len / 2;
-	}
+	if ((b & 3) == 3)
+		flags = input_u8(&g->in) & 0xf;
+	if ((b >> 2 & 3) == 1)
+		len += ARENA - at - 64; /* to the arena's end, or thereabouts */
+	else if ((b >> 2 & 3) == 2)
+		offset = input_u32(&g->in);
 	write_frame(g, SHMUX_FRAME_DESCRIPTOR, flags, id, offset, len, 8);
 }
 
