@@ -588,4 +588,249 @@ TEST_F(window, is_no_bound_on_how_much_one_call_waits_for)
 	EXPECT_EQ(4 * WINDOW, far_finish(&self->pair.far, NULL));
 }
 
+/* Each writes all it has before it reads: neither can finish. */
+static int64_t side_write_first(struct side *side)
+{
+	static char buf[4 * WINDOW];
+	ssize_t n;
+
+	pattern_fill(buf, sizeof(buf), 0, 2);
+	shmux_stream_set_deadline(side->stream, SHMUX_WRITE, shmux_now() + 200 * MSEC);
+	n = shmux_stream_write(side->stream, buf, sizeof(buf));
+	SIDE_EQ(-ETIMEDOUT, shmux_stream_write(side->stream, buf, sizeof(buf)));
+	return n;
+}
+
+/* Read what the other has got rid of; there is no more. */
+static int read_exactly(struct shmux_stream *st, size_t len, uint32_t seed)
+{
+	static char buf[4 * WINDOW];
+	struct iovec iov = { buf, len };
+
+	if (shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL) != (ssize_t)len ||
+	    pattern_check(buf, len, 0, seed) >= 0)
+		return -EBADMSG;
+	return (int)shmux_stream_try_read(st, buf, 1);
+}
+
+static int64_t side_read_exactly(struct side *side)
+{
+	return read_exactly(side->stream, *(const size_t *)side->in, 1);
+}
+
+TEST_F(window, that_is_full_both_ways_tells_each_writer_how_far_it_got)
+{
+	static char buf[4 * WINDOW];
+	ssize_t near, far;
+
+	pattern_fill(buf, sizeof(buf), 0, 1);
+	far_begin(&self->pair.far, side_write_first, NULL, 0, 0);
+	shmux_stream_set_deadline(self->st, SHMUX_WRITE, shmux_now() + 200 * MSEC);
+	near = shmux_stream_write(self->st, buf, sizeof(buf));
+	EXPECT_EQ(-ETIMEDOUT, shmux_stream_write(self->st, buf, sizeof(buf)));
+	far = far_finish(&self->pair.far, NULL);
+	ASSERT_LT(0, near);
+	ASSERT_GE(WINDOW, near);
+	ASSERT_LT(0, far);
+	ASSERT_GE(WINDOW, far);
+
+	EXPECT_EQ(-EAGAIN, read_exactly(self->st, (size_t)far, 2));
+	EXPECT_EQ(-EAGAIN,
+		  far_call(&self->pair.far, side_read_exactly, &near, sizeof(near), NULL, 0));
+}
+
+/* --- a thousand streams that nobody reads --------------------------------------- */
+
+#define NR_STALLED 1000u
+#define BUDGET (16 * MIB)
+
+FIXTURE(crowd)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_stream *stalled[NR_STALLED];
+	uint32_t nr;
+	int64_t rss; /* of the far side before there was anything */
+};
+
+FIXTURE_VARIANT(crowd)
+{
+	bool events;
+};
+
+FIXTURE_VARIANT_ADD(crowd, blocking){
+	.events = false,
+};
+
+FIXTURE_VARIANT_ADD(crowd, event_loop){
+	.events = true,
+};
+
+static int64_t side_rss(struct side *side)
+{
+	(void)side;
+	return process_rss();
+}
+
+/* Take all streams that wait, and note what is there, without reading. */
+static int64_t side_take_in(struct side *side)
+{
+	struct shmux_stream *st;
+	int64_t nr = 0;
+
+	while (!shmux_session_accept(side->session, SHMUX_NOWAIT, &st)) {
+		side_add(side, st);
+		nr++;
+	}
+	session_pump(side->session);
+	return nr;
+}
+
+FIXTURE_SETUP(crowd)
+{
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.budget = BUDGET, .streams_max = 4096, .first_grant = 256,
+				.backlog = 2048, .message_max = MIB);
+
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	self->far = &self->pair.far;
+	self->rss = far_run(self->far, side_rss);
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+	while (self->nr)
+		shmux_stream_close(self->stalled[--self->nr]);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+/* Open them all, and write whatever each one takes. */
+static uint64_t open_crowd(struct __test_metadata *_metadata, FIXTURE_DATA(crowd) *self,
+			   unsigned int flags, const void *buf, size_t len)
+{
+	uint64_t written = 0;
+	bool any = true;
+
+	while (self->nr < NR_STALLED) {
+		if (shmux_session_open(self->pair.session, flags, &self->stalled[self->nr]))
+			break;
+		self->nr++;
+		if (self->nr % 50 == 0)
+			far_run(self->far, side_take_in);
+	}
+	EXPECT_EQ(NR_STALLED, self->nr);
+	while (any) {
+		any = false;
+		for (uint32_t i = 0; i < self->nr; i++) {
+			while (shmux_stream_try_write(self->stalled[i], buf, len) >= 0) {
+				written++;
+				any = true;
+			}
+			if (i % 50 == 0)
+				far_run(self->far, side_take_in);
+		}
+		far_run(self->far, side_take_in);
+	}
+	return written;
+}
+
+/* What the far side holds and uses is bounded, whatever it was sent. */
+static void check_bounded(struct __test_metadata *_metadata, FIXTURE_DATA(crowd) *self)
+{
+	struct shmux_session_counters counters;
+	int64_t growth = far_run(self->far, side_rss) - self->rss;
+
+	ASSERT_EQ(0, far_counters(self->far, &counters));
+	EXPECT_LE(counters.rx_queued, BUDGET);
+	EXPECT_LE(counters.granted, BUDGET);
+	TH_LOG("the reader's side has grown by %lld KiB for %llu KiB", (long long)growth / 1024,
+	       (unsigned long long)counters.rx_queued / 1024);
+	/* The sanitizer's memory is not ours. */
+	if (!process_is_sanitized())
+		EXPECT_LE(growth, (int64_t)BUDGET * 3 / 2 + 2 * MIB);
+}
+
+TEST_F_TIMEOUT(crowd, that_nobody_reads_leaves_another_stream_all_it_needs, EFFORT_TIMEOUT)
+{
+	static char buf[20000];
+	struct errand errand = {
+		.nr = 2,
+		.events = variant->events,
+		.len = 500 * KIB,
+		.seed = effort_seed(),
+	};
+
+	EXPECT_LT(NR_STALLED, open_crowd(_metadata, self, 0, buf, sizeof(buf)));
+	check_bounded(_metadata, self);
+	errand.modest = true;
+	check_errand(_metadata, &self->pair, &errand);
+	check_bounded(_metadata, self);
+}
+
+TEST_F_TIMEOUT(crowd, of_empty_messages_is_charged_for_its_memory, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 1,
+		.modest = true,
+		.events = variant->events,
+		.len = 50 * KIB,
+		.seed = effort_seed(),
+	};
+	uint64_t nr = open_crowd(_metadata, self, SHMUX_STREAM_MESSAGES, "", 0);
+
+	EXPECT_LE(nr, BUDGET / 64);
+	EXPECT_LE(NR_STALLED, nr);
+	check_bounded(_metadata, self);
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(crowd, of_single_bytes_is_charged_for_its_memory, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 1,
+		.modest = true,
+		.events = variant->events,
+		.len = 50 * KIB,
+		.seed = effort_seed(),
+	};
+
+	/* Messages, so that they cannot be put together. */
+	EXPECT_LE(open_crowd(_metadata, self, SHMUX_STREAM_MESSAGES, "x", 1), BUDGET / 64);
+	check_bounded(_metadata, self);
+	check_errand(_metadata, &self->pair, &errand);
+}
+
+TEST_F_TIMEOUT(crowd, that_is_opened_and_closed_and_never_accepted_is_bounded, EFFORT_TIMEOUT)
+{
+	struct errand errand = {
+		.nr = 1,
+		.modest = true,
+		.events = variant->events,
+		.len = 50 * KIB,
+		.seed = effort_seed(),
+	};
+	struct shmux_session_counters counters;
+	char buf[200] = "";
+
+	for (int i = 0; i < 20000; i++) {
+		struct shmux_stream *st;
+
+		ASSERT_EQ(0, shmux_session_open(self->pair.session, 0, &st));
+		shmux_stream_try_write(st, buf, sizeof(buf));
+		shmux_stream_close(st);
+		/* The other side does look, if no more than that. */
+		while (i % 100 == 0 && session_counters(self->pair.session).ring_depth)
+			far_pump(self->far);
+	}
+	ASSERT_EQ(0, far_counters(self->far, &counters));
+	EXPECT_GE(2048, counters.accept_depth);
+	check_bounded(_metadata, self);
+
+	/* Those that were refused were refused; then there is room again. */
+	ASSERT_TRUE(wait_until(far_run(self->far, side_take_in) == 0 &&
+			       session_pump(self->pair.session) >= 0 &&
+			       session_counters(self->pair.session).ring_depth == 0));
+	check_errand(_metadata, &self->pair, &errand);
+}
+
 TEST_HARNESS_MAIN
