@@ -833,4 +833,428 @@ TEST_F_TIMEOUT(crowd, that_is_opened_and_closed_and_never_accepted_is_bounded, E
 	check_errand(_metadata, &self->pair, &errand);
 }
 
+/* --- memory, as the kernel counts it -------------------------------------------- */
+
+/* A control group for the memory of one process; either version. */
+struct cage {
+	char path[256];
+	bool unified;
+};
+
+static int write_file(const char *dir, const char *name, uint64_t value)
+{
+	char path[320];
+	FILE *file;
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "we");
+	if (!file)
+		return -errno;
+	fprintf(file, "%llu", (unsigned long long)value);
+	ret = fclose(file) ? -errno : 0;
+	return ret;
+}
+
+/* The number after @key, or at the beginning if there is none; -1: not there. */
+static int64_t read_file(const char *dir, const char *name, const char *key)
+{
+	char path[320], line[128];
+	long long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, strlen(key)))
+			sscanf(line + strlen(key), "%lld", &value);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* Our own group in the hierarchy that /proc/self/cgroup marks by @mark. */
+static void own_group(const char *mark, char *path, size_t size)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[256];
+
+	*path = 0;
+	while (file && fgets(line, sizeof(line), file)) {
+		char *at = strstr(line, mark);
+
+		if (at)
+			snprintf(path, size, "%.*s", (int)strcspn(at + strlen(mark), "\n"),
+				 at + strlen(mark));
+	}
+	if (file)
+		fclose(file);
+}
+
+static bool cage_try(struct cage *cage, const char *root, const char *group, const char *file)
+{
+	snprintf(cage->path, sizeof(cage->path), "%s%s/shmux-test-%d", root, group, getpid());
+	if (mkdir(cage->path, 0755))
+		return false;
+	if (read_file(cage->path, file, "") != -1)
+		return true;
+	rmdir(cage->path);
+	return false;
+}
+
+static bool cage_make(struct cage *cage)
+{
+	static const char old[] = "/sys/fs/cgroup/memory", new[] = "/sys/fs/cgroup";
+	char group[128];
+
+	cage->unified = false;
+	own_group(":memory:", group, sizeof(group));
+	if (cage_try(cage, old, group, "memory.usage_in_bytes") ||
+	    cage_try(cage, old, "", "memory.usage_in_bytes"))
+		return true;
+	cage->unified = true;
+	own_group("0::", group, sizeof(group));
+	return cage_try(cage, new, group, "memory.current") ||
+	       cage_try(cage, new, "", "memory.current");
+}
+
+static int cage_enter(struct cage *cage, pid_t pid)
+{
+	return write_file(cage->path, "cgroup.procs", (uint64_t)pid);
+}
+
+static int cage_limit(struct cage *cage, uint64_t bytes)
+{
+	return write_file(cage->path, cage->unified ? "memory.max" : "memory.limit_in_bytes",
+			  bytes);
+}
+
+static int64_t cage_usage(struct cage *cage)
+{
+	return read_file(cage->path, cage->unified ? "memory.current" : "memory.usage_in_bytes",
+			 "");
+}
+
+static int64_t cage_nr_killed(struct cage *cage)
+{
+	return read_file(cage->path, cage->unified ? "memory.events" : "memory.oom_control",
+			 "oom_kill ");
+}
+
+FIXTURE(caged)
+{
+	struct cage cage;
+	struct pair pair; /* the far side is to go in */
+	struct shmux_stream *st;
+};
+
+#define ARENA (32 * MIB)
+
+FIXTURE_SETUP(caged)
+{
+	/* Large enough that it is the arena that bounds. */
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.arena_size = ARENA, .window = 2 * ARENA, .budget = 4 * ARENA,
+				.first_grant = 2 * ARENA, .streams_max = 1, .message_max = MIB,
+				.peer_size_max = ARENA + 2 * MIB);
+
+	if (!cage_make(&self->cage))
+		SKIP(return, "no control group for memory can be made here");
+	ASSERT_EQ(0, pair_open(&self->pair, PAIR_TWO_PROCESSES, options, options));
+	ASSERT_EQ(0, pair_open_stream(&self->pair, 0, &self->st));
+	ASSERT_EQ(0, cage_enter(&self->cage, self->pair.far.pid));
+}
+
+FIXTURE_TEARDOWN(caged)
+{
+	shmux_stream_close(self->st);
+	PAIR_TEARDOWN(&self->pair);
+	rmdir(self->cage.path);
+}
+
+/* Read and drop @in bytes. */
+static int64_t side_read_away(struct side *side)
+{
+	static char buf[64 * KIB];
+	uint64_t left = *(const uint64_t *)side->in;
+
+	while (left) {
+		ssize_t n = shmux_stream_read(side->stream, buf, at_most(left, sizeof(buf)));
+
+		SIDE_TRUE(n > 0);
+		left -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Send all of our arena as it is: pages that have never been touched. */
+static uint64_t send_untouched(struct shmux_stream *st)
+{
+	struct shmux_span spans[256];
+	size_t size = 256 * KIB;
+	uint64_t sent = 0;
+	int nr = 0;
+
+	while (nr < (int)ARRAY_SIZE(spans) &&
+	       !shmux_stream_reserve(st, size, &spans[nr], SHMUX_NOWAIT))
+		nr++;
+	for (int i = 0; i < nr; i++)
+		if (shmux_stream_submit(st, &spans[i], size, 0) == (ssize_t)size)
+			sent += size;
+	return sent;
+}
+
+TEST_F(caged, reader_is_charged_for_no_more_than_the_region_that_it_takes)
+{
+	int64_t before = cage_usage(&self->cage), growth;
+	uint64_t sent = 0;
+
+	/* As much as it may ever cost, and not a bit more. */
+	ASSERT_EQ(0, cage_limit(&self->cage, (uint64_t)before + ARENA + 3 * MIB));
+	for (int i = 0; i < 3; i++) {
+		sent = send_untouched(self->st);
+		ASSERT_LE(ARENA / 2, sent);
+		ASSERT_EQ(0,
+			  far_call(&self->pair.far, side_read_away, &sent, sizeof(sent), NULL, 0));
+		growth = cage_usage(&self->cage) - before;
+		TH_LOG("%lld KiB for %llu KiB read", (long long)growth / 1024,
+		       (unsigned long long)sent / 1024);
+		EXPECT_LE(growth, (int64_t)ARENA + 3 * MIB);
+	}
+	EXPECT_EQ(0, cage_nr_killed(&self->cage));
+}
+
+static int64_t side_write_for_ever(struct side *side)
+{
+	static char buf[64 * KIB];
+	uint64_t at = 0;
+
+	for (;; at += sizeof(buf)) {
+		pattern_fill(buf, sizeof(buf), at, 1);
+		SIDE_EQ(sizeof(buf), shmux_stream_write(side->stream, buf, sizeof(buf)));
+	}
+}
+
+TEST_F(caged, writer_that_the_kernel_kills_leaves_what_it_wrote_and_disturbs_nobody)
+{
+	static char buf[64 * KIB];
+	struct shmux_stream *other;
+	struct pair pair;
+	uint64_t at = 0;
+	ssize_t n;
+
+	ASSERT_EQ(0, pair_open(&pair, PAIR_TWO_PROCESSES, NULL, NULL));
+	ASSERT_EQ(0, pair_open_stream(&pair, 0, &other));
+	ASSERT_EQ(0, cage_limit(&self->cage, (uint64_t)cage_usage(&self->cage) + 8 * MIB));
+
+	far_begin(&self->pair.far, side_write_for_ever, NULL, 0, 0);
+	EXPECT_EQ(SIDE_DEAD, far_finish(&self->pair.far, NULL));
+	EXPECT_LT(0, cage_nr_killed(&self->cage));
+	while ((n = shmux_stream_read(self->st, buf, sizeof(buf))) > 0) {
+		ASSERT_EQ(-1, pattern_check(buf, (size_t)n, at, 1));
+		at += (uint64_t)n;
+	}
+	EXPECT_EQ(-ECONNRESET, n);
+	EXPECT_LT(MIB, at);
+	EXPECT_EQ(-ECONNRESET, shmux_stream_write(self->st, buf, 1));
+
+	ASSERT_EQ(5, far_write(&pair.far, "alive", 5));
+	ASSERT_EQ(5, shmux_stream_read(other, buf, sizeof(buf)));
+	shmux_stream_close(other);
+	EXPECT_EQ(0, pair_close(&pair));
+	far_kill(&self->pair.far);
+}
+
+/* --- limits of a process ---------------------------------------------------------- */
+
+FIXTURE(limited)
+{
+	struct far server; /* echoes */
+	char name[NAME_SIZE];
+};
+
+static int64_t side_listen(struct side *side)
+{
+	return shmux_listener_open(side->in, NULL, &side->listener);
+}
+
+static int64_t side_serve(struct side *side)
+{
+	char buf[SHMUX_ADDRESS_MAX];
+	bool quit = false;
+
+	while (!quit) {
+		struct shmux_stream *st;
+		ssize_t n;
+
+		SIDE_EQ(0, shmux_listener_accept(side->listener, 0, &st));
+		while ((n = shmux_stream_read(st, buf, sizeof(buf))) > 0) {
+			quit = buf[0] == 'q';
+			if (shmux_stream_write(st, buf, (size_t)n) != n)
+				break;
+		}
+		shmux_stream_close(st);
+	}
+	return 0;
+}
+
+FIXTURE_SETUP(limited)
+{
+	name_make(self->name);
+	ASSERT_EQ(0, far_start(&self->server, FAR_CHILD));
+	ASSERT_EQ(0, far_call(&self->server, side_listen, self->name, sizeof(self->name), NULL, 0));
+	far_begin(&self->server, side_serve, NULL, 0, 0);
+}
+
+/* Everything that takes descriptors or memory. Return: 0 or the first error. */
+static int converse(const char *name, const char *text)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	struct shmux_event event;
+	char buf[16];
+	ssize_t n;
+	int ret = shmux_session_dial(name, NULL, shmux_now() + LONG_ENOUGH, &s);
+
+	if (ret)
+		return ret;
+	ret = shmux_session_open(s, 0, &st);
+	if (!ret) {
+		ret = shmux_session_fd(s);
+		if (ret >= 0)
+			ret = shmux_session_pump(s, &event, 1);
+		if (ret >= 0) {
+			n = shmux_stream_write(st, text, 1);
+			if (n == 1)
+				n = shmux_stream_read(st, buf, sizeof(buf));
+			ret = n == 1 ? 0 : n < 0 ? (int)n : -EBADMSG;
+		}
+		shmux_stream_close(st);
+	}
+	shmux_session_close(s, 0);
+	return ret;
+}
+
+FIXTURE_TEARDOWN(limited)
+{
+	if (_metadata->aborted) {
+		far_kill(&self->server);
+		return;
+	}
+	EXPECT_EQ(0, converse(self->name, "quit"));
+	EXPECT_EQ(0, far_finish(&self->server, NULL));
+	EXPECT_EQ(0, far_stop(&self->server));
+}
+
+TEST_F(limited, descriptors_that_run_out_are_emfile_until_there_are_some)
+{
+	int nr_fds = process_nr_fds(), ret = -EMFILE, k = 0;
+	struct rlimit whole, few;
+	struct shmux_listener *l;
+	char name[NAME_SIZE];
+	int fd = dup(STDERR_FILENO);
+
+	/* The lowest that is free. */
+	close(fd);
+	name_make(name);
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &whole));
+	few = whole;
+	for (; k < 12 && ret; k++) {
+		few.rlim_cur = (rlim_t)(fd + k);
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+		ret = converse(self->name, "x");
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &whole));
+		if (ret)
+			EXPECT_EQ(-EMFILE, ret);
+		ASSERT_EQ(nr_fds, process_nr_fds());
+		ASSERT_EQ(0, converse(self->name, "x"));
+	}
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(2, k);
+
+	for (k = 0, ret = -EMFILE; k < 12 && ret; k++) {
+		few.rlim_cur = (rlim_t)(fd + k);
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+		ret = shmux_listener_open(name, NULL, &l);
+		if (!ret)
+			shmux_listener_close(l);
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &whole));
+		if (ret)
+			EXPECT_EQ(-EMFILE, ret);
+		ASSERT_EQ(nr_fds, process_nr_fds());
+	}
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(2, k);
+}
+
+TEST_F(limited, address_space_that_runs_out_is_enomem_until_there_is_some)
+{
+	struct rlimit whole, little;
+	int ret = -ENOMEM, k = 0;
+	uint64_t used;
+
+	if (process_is_sanitized())
+		SKIP(return, "the sanitizer takes all the address space there is");
+	/* What is kept for good is there now. */
+	ASSERT_EQ(0, converse(self->name, "x"));
+	ASSERT_EQ(0, getrlimit(RLIMIT_AS, &whole));
+	used = (uint64_t)read_file("/proc/self", "statm", "") * (uint64_t)sysconf(_SC_PAGESIZE);
+	little = whole;
+	for (; k < 200 && ret; k++) {
+		little.rlim_cur = used + (uint64_t)k * 128 * KIB;
+		ASSERT_EQ(0, setrlimit(RLIMIT_AS, &little));
+		ret = converse(self->name, "x");
+		ASSERT_EQ(0, setrlimit(RLIMIT_AS, &whole));
+		if (ret)
+			EXPECT_EQ(-ENOMEM, ret);
+		ASSERT_EQ(0, converse(self->name, "x"));
+	}
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(10, k);
+}
+
+static int64_t side_dial_locked(struct side *side)
+{
+	struct rlimit limit = { .rlim_cur = 128 * KIB, .rlim_max = 128 * KIB };
+	struct shmux_session *s;
+	int64_t ret;
+
+	/* Root may lock what it likes. */
+	SIDE_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	if (geteuid() == 0)
+		SIDE_EQ(0, seteuid(65534));
+	SIDE_EQ(0, mlockall(MCL_FUTURE));
+	ret = shmux_session_dial(side->in, NULL, shmux_now() + LONG_ENOUGH, &s);
+	munlockall();
+	if (!ret)
+		shmux_session_close(s, 0);
+	return ret;
+}
+
+TEST_F(limited, memory_that_must_be_locked_and_cannot_be_is_enomem)
+{
+	struct far far;
+
+	if (process_is_sanitized())
+		SKIP(return, "the sanitizer lets nobody lock memory");
+	ASSERT_EQ(0, far_start(&far, FAR_CHILD));
+	EXPECT_EQ(-ENOMEM,
+		  far_call(&far, side_dial_locked, self->name, sizeof(self->name), NULL, 0));
+	EXPECT_EQ(0, far_stop(&far));
+	EXPECT_EQ(0, converse(self->name, "x"));
+}
+
+TEST_F(limited, files_that_may_not_be_as_large_are_efbig_and_no_signal)
+{
+	struct rlimit whole, small;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_FSIZE, &whole));
+	small = whole;
+	small.rlim_cur = MIB;
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &small));
+	EXPECT_EQ(-EFBIG, converse(self->name, "x"));
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &whole));
+	EXPECT_EQ(0, converse(self->name, "x"));
+}
+
 TEST_HARNESS_MAIN

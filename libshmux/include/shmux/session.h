@@ -58,8 +58,9 @@ enum shmux_session_state {
  *	most @budget (half of that)
  * @spin: see SHMUX_SPIN_ADAPTIVE; ns
  * @peer_size_max: largest region we map of a peer's, in bytes, 4096 to
- *	2^31 - 4096 (256 MiB). Memory of the peer's that we read before it has
- *	written there is charged to us, until the peer has let go of it too.
+ *	2^31 - 4096 (256 MiB). Where memory is counted, by control groups, a page
+ *	is charged to who touches it first: a peer that sends us to pages which it
+ *	has never written has us pay for them, at most for this much.
  * @log: receives sentences, or NULL
  * @log_arg: handed to @log
  */
