@@ -232,6 +232,8 @@ void shmux__stream_detach(struct shmux_stream *st);
 void shmux__stream_settle(struct shmux_stream *st);
 /* Put on the control list. */
 void shmux__stream_control(struct shmux_stream *st);
+/* Who could not write may be able to; if not it says so to the peer again. */
+void shmux__stream_may_write(struct shmux_stream *st);
 /* Name it at the next pump. */
 void shmux__stream_event_slow(struct shmux_stream *st, uint32_t event);
 

@@ -236,10 +236,7 @@ static int on_credit(struct shmux_session *s, const struct shmux__frame *f)
 	    f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
 		return -EPROTO;
 	st->tx_credit += f->value[0];
-	st->state &= ~STREAM_BLOCKED_SENT;
-	shmux__wake_stream(st, WAIT_WRITE);
-	if (st->state & STREAM_WANTS_WRITE)
-		shmux__stream_event(st, STREAM_EVENT_WRITE);
+	shmux__stream_may_write(st);
 	return 0;
 }
 

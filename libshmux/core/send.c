@@ -120,6 +120,24 @@ static void say_blocked(struct shmux_stream *st, size_t want)
 		st->state |= STREAM_BLOCKED_SENT;
 }
 
+void shmux__stream_may_write(struct shmux_stream *st)
+{
+	st->state &= ~STREAM_BLOCKED_SENT;
+	shmux__wake_stream(st, WAIT_WRITE);
+	if (st->state & STREAM_WANTS_WRITE)
+		shmux__stream_event(st, STREAM_EVENT_WRITE);
+}
+
+/*
+ * Payload goes out. The peer takes it for a sign that we are blocked no more: one
+ * who waits for more credit than this took has to say so again.
+ */
+static inline void unblocked(struct shmux_stream *st)
+{
+	if (__builtin_expect(st->state & STREAM_BLOCKED_SENT, 0))
+		shmux__stream_may_write(st);
+}
+
 /* What a try ran into. */
 #define NO_CREDIT	(-ENOBUFS)
 #define NO_ROOM		(-EAGAIN)
@@ -206,6 +224,7 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			had = shmux__link_append(l, st->id, buf, n);
 			if (had >= 0) {
 				spent(st, (uint32_t)had, (uint32_t)had + n);
+				unblocked(st);
 				return n;
 			}
 		}
@@ -227,6 +246,7 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 		l->frames_sent++;
 	}
 	spent(st, 0, n);
+	unblocked(st);
 	if (fin)
 		st->state |= STREAM_FIN_SENT;
 	return n;
@@ -401,6 +421,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 			shmux__stream_control(st);
 		}
 		may_go_on(st);
+		unblocked(st);
 	}
 	if (!err) {
 		s->counters.bytes_sent += len;
@@ -435,7 +456,7 @@ static inline bool put_few(struct shmux_stream *st, const void *buf, size_t len,
 	if (__builtin_expect(len - 1 >= SHMUX_CREDIT_MIN, 0) ||
 	    st->tx_credit < SHMUX_CREDIT_MIN ||
 	    (st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
-			  STREAM_STOP_RECEIVED)) ||
+			  STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT)) ||
 	    s->error)
 		return false;
 	if (hold) {
@@ -643,6 +664,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 		l->ops->chunk_send(l, fin, st->id, &c, (uint32_t)len);
 		/* What was reserved beyond @len is free. */
 		shmux__room_made(s);
+		unblocked(st);
 		s->counters.bytes_sent += len;
 		l->frames_sent++;
 		if (fin) {

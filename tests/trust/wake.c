@@ -295,6 +295,34 @@ TEST_F(wake, loop_is_told_of_room_that_a_cancelled_span_makes)
 	give_up_arena(self, spans);
 }
 
+/* Payload tells the peer that we go on; who does not has to say so once more. */
+TEST(span_that_lacks_credit_is_not_forgotten_when_another_is_submitted)
+{
+	struct shmux_session_options *small =
+		SESSION_OPTIONS(.first_grant = 4096, .window = 4096);
+	struct shmux_span first, second;
+	struct shmux_stream *near;
+	struct pair pair;
+	char buf[1000];
+
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, small, small));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &near));
+	ASSERT_EQ(0, shmux_stream_reserve(near, sizeof(buf), &first, SHMUX_NOWAIT));
+	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(near, 4000, &second, SHMUX_NOWAIT));
+	far_pump(&pair.far);
+	memset(first.data, 0, sizeof(buf));
+	ASSERT_EQ(sizeof(buf), shmux_stream_submit(near, &first, sizeof(buf), 0));
+	ASSERT_EQ(sizeof(buf), far_try_read(&pair.far, buf, sizeof(buf)));
+
+	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(near, 4000, &second, SHMUX_NOWAIT));
+	far_pump(&pair.far);
+	EXPECT_EQ(0, shmux_stream_reserve(near, 4000, &second, SHMUX_NOWAIT));
+
+	shmux_stream_cancel(near, &second);
+	shmux_stream_close(near);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 /* --- a blocked call and an event loop, woken by the same bell ------------------- */
 
 /*
