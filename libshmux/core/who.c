@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define NOBODY 65534u /* kernel.overflowuid and overflowgid, as they always are */
@@ -20,8 +21,8 @@
  */
 static bool all_are_mapped(const char *map)
 {
-	unsigned long inside = 0, outside = 0, nr = 0;
-	char text[128];
+	unsigned long inside, nr;
+	char text[128], *at, *end;
 	ssize_t n;
 	int fd;
 
@@ -33,8 +34,11 @@ static bool all_are_mapped(const char *map)
 	if (n < 0)
 		return true;
 	text[n] = 0;
-	return sscanf(text, "%lu %lu %lu", &inside, &outside, &nr) == 3 && inside == 0 &&
-	       nr >= UINT32_MAX;
+	/* The first id here, the first outside, and how many. */
+	inside = strtoul(text, &at, 10);
+	strtoul(at, &at, 10);
+	nr = strtoul(at, &end, 10);
+	return end != at && inside == 0 && nr >= UINT32_MAX;
 }
 
 /* The kernel lets only the same user of the same namespace look there. */
