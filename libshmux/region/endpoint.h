@@ -25,8 +25,9 @@ struct shmux__endpoint {
 };
 
 /*
- * Bind and listen. @e stays where it is until close. A path is probed, unlinked if dead and bound under a lock
- * on PATH.lock; it gets @mode, and @uid and @gid unless they are -1.
+ * Bind and listen. @e stays where it is until close. A path is probed, unlinked
+ * if dead and bound under a lock on PATH.lock; it gets @mode, and @uid and @gid
+ * unless they are -1.
  */
 int shmux__endpoint_open(struct shmux__endpoint *e,
 			 const struct sockaddr_un *addr, socklen_t addr_len,
