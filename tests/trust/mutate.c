@@ -573,7 +573,7 @@ static void check_tally(struct __test_metadata *_metadata, const struct tally *t
 	EXPECT_FALSE(desk->appalled);
 	EXPECT_FALSE(desk->saw_secret);
 	/* Sessions live long enough to be worth it, and some die. */
-	EXPECT_LT(t->steps / 2, t->frames);
+	EXPECT_LT(t->steps / 10, t->frames);
 	EXPECT_GT(t->steps / 40, t->sessions);
 	EXPECT_LT(t->sessions / 10, t->ended);
 	EXPECT_GT(t->sessions * 19 / 20, t->ended);
