@@ -37,7 +37,6 @@
 	X(aligned_alloc, ENOMEM)                                         \
 	X(bind, ENOMEM, EACCES)                                          \
 	X(calloc, ENOMEM)                                                \
-	X(chmod, EPERM, ENOMEM)                                          \
 	X(close, EINTR, EIO)                                             \
 	X(connect, EINTR, EAGAIN, ENOMEM, ECONNREFUSED)                  \
 	X(epoll_create1, EMFILE, ENFILE, ENOMEM)                         \
@@ -171,7 +170,6 @@ static void hold(long *what, long n)
 PLAIN(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags),
       (fd, addr, len, flags))
 PLAIN(int, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
-PLAIN(int, chmod, (const char *path, mode_t mode), (path, mode))
 PLAIN(int, connect, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
 PLAIN(int, epoll_create1, (int flags), (flags))
 PLAIN(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeout),

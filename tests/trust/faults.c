@@ -923,7 +923,7 @@ TEST_F_TIMEOUT(faults, listen_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 }
 
 static const char *const path_meets[] = {
-	"bind",	 "chmod",  "connect", "epoll_create1", "fchmod", "fchownat", "flock",
+	"bind",	 "connect", "epoll_create1", "fchmod", "fchownat", "flock",
 	"fstat", "listen", "lstat",   "open",	       "socket", "unlink",   NULL,
 };
 
@@ -993,6 +993,12 @@ TEST_F_TIMEOUT(faults, listen_at_a_path_fails_cleanly_at_each_call, EFFORT_TIMEO
 static const char *const accept_meets[] = {
 	"accept4",	"aligned_alloc", "calloc",  "epoll_ctl", "epoll_wait", "getsockopt",
 	"memfd_create", "mmap",		 "recvmsg", "sendmsg",	 NULL,
+};
+
+/* Who has said hello before it is looked at is not watched. */
+static const char *const accept_session_meets[] = {
+	"accept4",	"aligned_alloc", "calloc",  "epoll_wait", "getsockopt",
+	"memfd_create", "mmap",		 "recvmsg", "sendmsg",	  NULL,
 };
 
 /* Dial until it works; there is always somebody who listens. */
@@ -1143,7 +1149,7 @@ static void walk_accept(struct __test_metadata *_metadata, FIXTURE_DATA(faults) 
 	self->by_session = by_session;
 	self->blocking = blocking;
 
-	walk(_metadata, self, scene_accept, accept_meets);
+	walk(_metadata, self, scene_accept, by_session ? accept_session_meets : accept_meets);
 
 	shmux_stream_close(self->guest_stream);
 	shmux_session_close(self->guest_session, 0);
@@ -1514,6 +1520,7 @@ static const struct {
 	const char *name;
 	const char *reason;
 } spared[] = {
+	{ "chmod", "only where the kernel has no fchmodat2; then listen hands its error on" },
 	{ "clock_gettime", "CLOCK_MONOTONIC is always there" },
 	{ "free", "returns nothing" },
 	{ "getegid", "cannot fail" },
@@ -1523,6 +1530,11 @@ static const struct {
 	{ "memcpy", "cannot fail" },
 	{ "memset", "cannot fail" },
 	{ "munmap", "whole mappings; if one stays nobody can do anything about it" },
+	{ "pthread_atfork", "is linked in, not imported; listen hands its error on" },
+	{ "pthread_mutex_lock", "a plain mutex, used as it should be" },
+	{ "pthread_mutex_unlock", "likewise" },
+	{ "pthread_once", "cannot fail" },
+	{ "readlink", "an answer is all that matters, and none is a no" },
 	{ "read", "our own eventfds, which do not block, and say no more than that" },
 	{ "sched_yield", "cannot fail" },
 	{ "shutdown", "fails when nobody is there to be told" },
@@ -1532,6 +1544,7 @@ static const struct {
 	{ "strcpy", "cannot fail" },
 	{ "strncmp", "cannot fail" },
 	{ "strnlen", "cannot fail" },
+	{ "strtoul", "of the kernel's numbers; what is none is looked at" },
 	{ "timerfd_settime", "our own, with a time that is right" },
 	{ "vsnprintf", "plain conversions" },
 	{ "write", "our own eventfds, which are never full" },
