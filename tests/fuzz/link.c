@@ -134,8 +134,11 @@ static void hear(struct game *g)
 		[SHMUX_FRAME_PONG] = 8,
 	};
 
-	/* An index ahead of its time lets the victim go round without a halt. */
-	if (g->shm->tx.published - g->ear.next > SLOTS)
+	/*
+	 * An index ahead of its time lets the victim go round without a halt, also
+	 * with what it has written and not yet published.
+	 */
+	if (g->shm->tx.next - g->ear.next > SLOTS)
 		g->deaf = g->lies = true;
 	while (!g->deaf && g->ear.next != g->shm->tx.published) {
 		uint32_t word = shmux__consumer_word(&g->ear);
