@@ -568,7 +568,7 @@ static void check_session(struct game *g)
 	HOLD(s->nr_streams == sums.in_table && s->nr_streams <= g->options.streams_max);
 	HOLD(s->accept_depth == depth && depth <= g->options.backlog);
 	HOLD(s->budget_used == sums.limit && s->budget_used <= g->options.budget);
-	HOLD(s->rx_queued == sums.queued && s->rx_queued <= s->budget_used);
+	HOLD(s->rx_queued == sums.queued && s->rx_queued <= g->options.budget);
 	HOLD(s->held == sums.held && s->held <= ARENA / 2);
 	HOLD(s->nr_refusals <= SHMUX_REFUSALS_MAX);
 	HOLD(g->depth || (!s->leader && !s->nr_room && shmux_list_empty(&s->waiters)));
