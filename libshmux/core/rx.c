@@ -305,18 +305,13 @@ int shmux__rx_gather(struct shmux_stream *st, size_t n)
 		whole->len += part;
 		node->pos += part;
 		queued(st, -(int64_t)part);
+		/* No node costs less than it holds: each byte takes its own along. */
+		whole->cost += part;
+		node->cost -= part;
 		if (node->pos < node->len)
 			break;
 		whole->more = node->more;
-		shmux__rx_pop(st);
-		if (node->cost > part) {
-			whole->cost += part;
-			node->cost -= part;
-		} else {
-			whole->cost += node->cost;
-			node->cost = 0;
-		}
-		shmux__rx_free(st, node);
+		shmux__rx_free(st, shmux__rx_pop(st));
 	}
 	whole->next = st->rx_first;
 	st->rx_first = whole;

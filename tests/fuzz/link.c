@@ -465,7 +465,7 @@ static void touch(const void *data, size_t len)
 /* A chunk lies in the peer's arena; anything else in memory of the victim's. */
 static void check_node(const struct game *g, const struct shmux__rx *node)
 {
-	HOLD(node->pos <= node->len);
+	HOLD(node->pos <= node->len && node->len - node->pos <= node->cost);
 	if (node->size) {
 		HOLD(node->data == node->buf && node->len <= node->size);
 		return;
@@ -568,7 +568,7 @@ static void check_session(struct game *g)
 	HOLD(s->nr_streams == sums.in_table && s->nr_streams <= g->options.streams_max);
 	HOLD(s->accept_depth == depth && depth <= g->options.backlog);
 	HOLD(s->budget_used == sums.limit && s->budget_used <= g->options.budget);
-	HOLD(s->rx_queued == sums.queued && s->rx_queued <= g->options.budget);
+	HOLD(s->rx_queued == sums.queued && s->rx_queued <= s->budget_used);
 	HOLD(s->held == sums.held && s->held <= ARENA / 2);
 	HOLD(s->nr_refusals <= SHMUX_REFUSALS_MAX);
 	HOLD(g->depth || (!s->leader && !s->nr_room && shmux_list_empty(&s->waiters)));

@@ -173,4 +173,40 @@ TEST_F(rx, messages_come_out_whole_whatever_parts_are_given_up_or_looked_at)
 	}
 }
 
+TEST_F(rx, no_node_costs_less_than_it_holds_however_much_is_looked_at)
+{
+	static char buf[WINDOW];
+	uint32_t sum;
+
+	self->st.state = 0;
+	for (int i = 0; i < STEPS; i++) {
+		switch (random_between(&self->random, 0, 9)) {
+		case 0:
+			ASSERT_EQ(0,
+				  shmux__rx_gather(&self->st, random_between(&self->random, 0,
+									     self->st.rx_queued)));
+			break;
+		case 1:
+			shmux__rx_settle(&self->st);
+			break;
+		case 2 ... 4:
+			shmux__rx_copy(&self->st, buf,
+				       random_between(&self->random, 0, 3 * FRAGMENT));
+			self->st.rx_granted += self->st.rx_owed;
+			self->st.rx_owed = 0;
+			break;
+		default:
+			self->whole_len = self->nr_messages = 0;
+			receive(_metadata, self, false);
+			break;
+		}
+		sum = 0;
+		for (struct shmux__rx *node = self->st.rx_first; node; node = node->next) {
+			ASSERT_LE(node->len - node->pos, node->cost);
+			sum += node->cost;
+		}
+		ASSERT_EQ(self->st.rx_limit, self->st.rx_granted + self->st.rx_owed + sum);
+	}
+}
+
 TEST_HARNESS_MAIN
