@@ -132,6 +132,8 @@ struct shmux_session {
 	bool told;			/* @event_fd has been written to */
 	bool wants_room;		/* a write without waiting met a full link */
 	bool room_seen;			/* which is not full any more */
+	bool wants_span;		/* one met as many spans as may be kept */
+	uint32_t nr_spans;		/* reserved, not yet submitted nor cancelled */
 
 	/* Who waits; core/wait.h. */
 	struct shmux_list waiters;

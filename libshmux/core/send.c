@@ -141,6 +141,7 @@ static inline void unblocked(struct shmux_stream *st)
 /* What a try ran into. */
 #define NO_CREDIT	(-ENOBUFS)
 #define NO_ROOM		(-EAGAIN)
+#define NO_SPAN		(-ENOSR)	/* we keep all we may */
 
 /*
  * A try has met @err. Wait until there may be more. Return: 0 to try again, or
@@ -155,7 +156,7 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 	if (err == NO_CREDIT) {
 		s->counters.credit_stalls++;
 		say_blocked(st, want);
-	} else if (err == NO_ROOM) {
+	} else if (err == NO_ROOM || err == NO_SPAN) {
 		s->counters.room_stalls++;
 	} else {
 		if (err == -EPROTO)
@@ -163,14 +164,16 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 		return err;
 	}
 	/* To say that the credit is out takes room as well. */
-	room = err == NO_ROOM || !(st->state & STREAM_BLOCKED_SENT);
+	room = err != NO_CREDIT || !(st->state & STREAM_BLOCKED_SENT);
 	if (flags & SHMUX_NOWAIT) {
 		shmux__session_check(s);
 		if (s->error)
 			return s->error;
 		st->state |= STREAM_WANTS_WRITE;
 		/* For the pump, if there is one, to tell when there is some. */
-		if (room && s->events_on) {
+		if (err == NO_SPAN) {
+			s->wants_span = true;
+		} else if (room && s->events_on) {
 			s->wants_room = true;
 			shmux__room_wanted(s);
 		}
@@ -586,9 +589,12 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 			break;
 		if (st->tx_credit < cost)
 			err = NO_CREDIT;
+		else if (s->nr_spans >= l->chunks_kept)
+			err = NO_SPAN;
 		else
 			err = l->ops->chunk_get(l, (uint32_t)n, &c);
 		if (!err) {
+			s->nr_spans++;
 			st->tx_credit -= cost;
 			span->data = c.data;
 			span->size = n;
@@ -612,6 +618,7 @@ static void span_return(struct shmux_stream *st, struct shmux_span *span)
 	struct shmux_session *s = st->s;
 	struct shmux__chunk c = span_chunk(span);
 
+	s->nr_spans--;
 	if (!s->error)
 		s->link->ops->chunk_put(s->link, &c);
 	st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT];
@@ -662,6 +669,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 		st->tx_credit += (uint32_t)span->private_[SPAN_CREDIT] -
 				 shmux__cost((uint32_t)len);
 		l->ops->chunk_send(l, fin, st->id, &c, (uint32_t)len);
+		s->nr_spans--;
 		/* What was reserved beyond @len is free. */
 		shmux__room_made(s);
 		unblocked(st);

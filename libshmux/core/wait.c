@@ -405,6 +405,9 @@ void shmux__room_made(struct shmux_session *s)
 {
 	if (s->nr_room)
 		wake_room(s);
+	if (s->wants_span && s->events_on)
+		s->wants_room = s->room_seen = true;
+	s->wants_span = false;
 	if (s->wants_room)
 		shmux__events_tell(s);
 }

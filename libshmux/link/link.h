@@ -153,6 +153,7 @@ struct shmux__link {
 	uint32_t inline_max;		/* longest payload for send; at most 4096 */
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
+	uint32_t chunks_kept;		/* that may be kept long before they are sent */
 	uint32_t peer_first_grant;	/* credit that our streams start with */
 	uint32_t features;		/* SHMUX_FEATURE_* that both sides state */
 	uint32_t peer_message_max;	/* longest message the peer takes */

@@ -204,6 +204,13 @@ int shmux__shm_open(struct shmux__region *region,
 	s->kept_for_control = at_most(KEPT_FOR_CONTROL, own.ring_slots / 8);
 	s->link.append_max = at_most(APPEND_MAX, own.ring_slots / 4 *
 							 SHMUX_SLOT_NEXT_BODY);
+	/*
+	 * A peer that polls may leave a quarter of the ring, less a slot, consumed
+	 * and untold for as long as it likes. With the longest record, a quarter
+	 * and a slot, and what is left to control, an eighth, that makes five
+	 * eighths: so whoever waits for room has it once the ring is drained.
+	 */
+	s->link.chunks_kept = own.ring_slots / 8 * 3;
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;

@@ -323,6 +323,83 @@ TEST(span_that_lacks_credit_is_not_forgotten_when_another_is_submitted)
 	EXPECT_EQ(0, pair_close(&pair));
 }
 
+/*
+ * A peer that polls, and sleeps elsewhere, need not tell of the last slots that
+ * it has consumed. Whatever the spans keep, the longest record has room.
+ */
+TEST(spans_leave_room_for_every_write_to_a_peer_that_only_polls)
+{
+	struct shmux_session_options *small =
+		SESSION_OPTIONS(.ring_slots = SLOTS, .arena_size = 1 << 20, .first_grant = 1 << 18,
+				.window = 1 << 18, .streams_max = 32);
+	struct shmux_span spans[SLOTS];
+	struct shmux_stream *near;
+	char buf[960], waste[4096]; /* the longest record: 17 slots */
+	struct pair pair;
+	int nr = 0;
+
+	memset(buf, 0, sizeof(buf));
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, small, small));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &near));
+	while (!shmux_stream_reserve(near, 4096, &spans[nr], SHMUX_NOWAIT))
+		nr++;
+	EXPECT_EQ(SLOTS / 8 * 3, nr);
+
+	for (int i = 0; i < 200; i++) {
+		/* It may have consumed any number of slots since it last told. */
+		for (int j = 0; j < i % 16; j++)
+			ASSERT_EQ(1, shmux_stream_try_write(near, buf, 1));
+		while (far_try_read(&pair.far, waste, sizeof(waste)) > 0)
+			;
+		ASSERT_EQ(sizeof(buf), shmux_stream_try_write(near, buf, sizeof(buf)));
+		while (far_try_read(&pair.far, waste, sizeof(waste)) > 0)
+			;
+		/* Take what credit it gave. */
+		shmux_stream_next_len(near);
+	}
+
+	while (nr--)
+		shmux_stream_cancel(near, &spans[nr]);
+	shmux_stream_close(near);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
+/* Who holds all the spans it may is told once it gives one back, and not before. */
+TEST(loop_rests_while_its_own_spans_keep_all_they_may)
+{
+	struct shmux_session_options *small =
+		SESSION_OPTIONS(.ring_slots = SLOTS, .arena_size = 1 << 20, .first_grant = 1 << 18,
+				.window = 1 << 18, .streams_max = 32);
+	struct shmux_span spans[SLOTS], more;
+	struct shmux_event events[4];
+	struct shmux_stream *near;
+	struct pair pair;
+	int nr = 0;
+
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, small, small));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &near));
+	ASSERT_LE(0, shmux_session_fd(pair.session));
+	while (!shmux_stream_reserve(near, 4096, &spans[nr], SHMUX_NOWAIT))
+		nr++;
+	ASSERT_LE(0, session_pump(pair.session));
+
+	/* Told of nothing that it could not do. */
+	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(near, 4096, &more, SHMUX_NOWAIT));
+	EXPECT_FALSE(is_readable(pair.session, 0));
+	EXPECT_EQ(0, shmux_session_pump(pair.session, events, 4));
+	EXPECT_FALSE(is_readable(pair.session, 0));
+
+	shmux_stream_cancel(near, &spans[--nr]);
+	EXPECT_TRUE(loop_until(pair.session, near, SHMUX_EVENT_WRITE));
+	EXPECT_EQ(0, shmux_stream_reserve(near, 4096, &more, SHMUX_NOWAIT));
+
+	shmux_stream_cancel(near, &more);
+	while (nr--)
+		shmux_stream_cancel(near, &spans[nr]);
+	shmux_stream_close(near);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 /* --- a blocked call and an event loop, woken by the same bell ------------------- */
 
 /*

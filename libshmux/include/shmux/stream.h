@@ -197,9 +197,10 @@ struct shmux_span {
  * @span: out; several may be held
  * @flags: SHMUX_NOWAIT
  *
- * Blocks until there is credit and memory for @n bytes. A reader that waits for
- * many at once, by peek, keeps what is there meanwhile: then no more than about
- * half of its window is certain to come.
+ * Blocks until there is credit and memory for @n bytes, and while more spans are
+ * held, in all the session, than three eighths of the ring's slots. A reader that
+ * waits for many at once, by peek, keeps what is there meanwhile: then no more than
+ * about half of its window is certain to come.
  *
  * Return: 0 or a negative errno, among them -EMSGSIZE if @n is too large and
  * -EOPNOTSUPP if the session has no memory to share.
