@@ -62,6 +62,7 @@
 #define STREAM_OWES_FIN		0x80000u	/* said at the end of the call */
 #define STREAM_OWES_STOP	0x100000u
 #define STREAM_OWES_RESET	0x200000u
+#define STREAM_INDEBTED		0x1000000u	/* took what is kept in reserve */
 #define STREAM_PEEKED		0x800000u	/* the caller looks at the first node */
 #define STREAM_TX_BUSY		0x400000u	/* amid the parts of a message */
 

@@ -6,6 +6,11 @@
  * a busy stream reaches its window after a few grants and an idle one holds
  * next to nothing. Beyond FAIR bytes a stream gets at most half of what is left,
  * and the first grants of all streams that may be opened are never given away.
+ *
+ * A message goes out when there is credit for all of it, and credit that has been
+ * granted does not come back before it is used. So enough for the longest one is
+ * kept in reserve for streams that ask: what they took of it is not granted to
+ * them again, once read, but goes back.
  */
 #include "core/credit.h"
 
@@ -66,19 +71,32 @@ uint64_t shmux__credit_spare(const struct shmux_session *s)
 		       s->options.budget - s->budget_used - kept : 0;
 }
 
-/* Let the limit grow to @limit, as far as window and budget allow. */
-static void grow(struct shmux_stream *st, uint64_t limit)
+/* Of what is spare, for the longest message of a stream that has asked. */
+static uint64_t reserve(const struct shmux_session *s)
+{
+	return s->options.message_max > s->options.first_grant ?
+		       s->options.message_max - s->options.first_grant : 0;
+}
+
+/* What is spare beside the reserve. */
+static uint64_t free_room(const struct shmux_session *s)
+{
+	uint64_t spare = shmux__credit_spare(s), kept = reserve(s);
+
+	return spare > kept ? spare - kept : 0;
+}
+
+/* Let the limit grow to @limit, as far as the window and @room allow. */
+static void grow(struct shmux_stream *st, uint64_t limit, uint64_t room)
 {
 	struct shmux_session *s = st->s;
-	uint64_t room = shmux__credit_spare(s), more;
+	uint64_t more;
 
 	if (limit > s->options.window)
 		limit = s->options.window;
 	if (limit <= st->rx_limit)
 		return;
 	more = limit - st->rx_limit;
-	if (limit > FAIR && !(st->state & STREAM_HUNGRY))
-		room /= 2;
 	if (more > room)
 		more = room;
 	st->rx_limit += (uint32_t)more;
@@ -97,7 +115,8 @@ void shmux__credit_consumed(struct shmux_stream *st, uint32_t cost)
 		return;
 	}
 	st->rx_owed += cost;
-	if (st->rx_owed >= st->rx_limit / 2 || (st->state & STREAM_HUNGRY))
+	if (st->rx_owed >= st->rx_limit / 2 ||
+	    (st->state & (STREAM_HUNGRY | STREAM_INDEBTED)))
 		shmux__stream_control(st);
 }
 
@@ -110,38 +129,59 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want)
 	shmux__stream_control(st);
 }
 
-/* Others have nothing: give part of a large limit back instead of granting it. */
-static void share(struct shmux_stream *st)
+/* What others need more urgently than that it is granted again. */
+static uint32_t to_share(const struct shmux_stream *st)
 {
-	uint32_t back = st->rx_limit - FAIR;
+	uint64_t spare = shmux__credit_spare(st->s), kept = reserve(st->s);
+	uint64_t back = spare < kept ? kept - spare : 0;
 
-	if (back > st->rx_owed)
-		back = st->rx_owed;
+	if (back > st->rx_limit - st->s->options.first_grant)
+		back = st->rx_limit - st->s->options.first_grant;
+	if (!shmux_list_empty(&st->s->starved) && st->rx_limit > FAIR &&
+	    back < st->rx_limit - FAIR)
+		back = st->rx_limit - FAIR;
+	return back < st->rx_owed ? (uint32_t)back : st->rx_owed;
+}
+
+static void give_back(struct shmux_stream *st, uint32_t back)
+{
 	st->rx_limit -= back;
 	st->rx_owed -= back;
 	st->s->budget_used -= back;
 	freed(st->s);
 }
 
+/* The peer has asked: from the reserve, too, but no more than it said. */
+static void feed(struct shmux_stream *st, uint64_t limit)
+{
+	uint32_t unread = st->rx_limit - st->rx_granted - st->rx_owed;
+
+	grow(st, (uint64_t)unread + st->rx_want, shmux__credit_spare(st->s));
+	grow(st, limit > FAIR ? limit : FAIR, free_room(st->s));
+	if (shmux__credit_spare(st->s) < reserve(st->s))
+		st->state |= STREAM_INDEBTED;
+}
+
 uint32_t shmux__credit_take(struct shmux_stream *st)
 {
 	uint64_t limit = (uint64_t)st->rx_limit * 4;
-	uint32_t owed;
+	uint32_t owed, back;
 
 	if (!takes_payload(st))
 		return 0;
-	if (!(st->state & STREAM_HUNGRY) && st->rx_owed < st->rx_limit / 2)
-		return 0;
 	if (st->state & STREAM_HUNGRY) {
-		if (limit < st->rx_want)
-			limit = st->rx_want;
-		if (limit < FAIR)
-			limit = FAIR;
-		grow(st, limit);
-	} else if (st->rx_limit > FAIR && !shmux_list_empty(&st->s->starved)) {
-		share(st);
+		feed(st, limit);
 	} else {
-		grow(st, limit);
+		back = to_share(st);
+		if (back)
+			give_back(st, back);
+		else if (st->rx_owed >= st->rx_limit / 2)
+			grow(st, limit, limit > FAIR ? free_room(st->s) / 2 :
+						       free_room(st->s));
+		if (shmux__credit_spare(st->s) >= reserve(st->s))
+			st->state &= ~STREAM_INDEBTED;
+		if (st->rx_owed < st->rx_limit / 2)
+			return 0;
 	}
 	owed = st->rx_owed;
 	st->rx_owed = 0;

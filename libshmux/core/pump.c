@@ -100,7 +100,7 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 	    st->rx_first || st->rx_granted < SHMUX_CREDIT_MIN ||
 	    (st->state & (STREAM_MESSAGES | STREAM_FIN_RECEIVED |
 			  STREAM_STOP_SENT | STREAM_RESET | STREAM_HUNGRY |
-			  STREAM_DETACHED)))
+			  STREAM_INDEBTED | STREAM_DETACHED)))
 		return false;
 	st->rx_granted -= SHMUX_CREDIT_MIN;
 	s->counters.bytes_received += f->len;

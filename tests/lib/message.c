@@ -193,7 +193,8 @@ TEST_F(message, longest_message_fits_a_window_of_just_its_length)
 		ASSERT_EQ(windows[i], shmux_stream_message_max(st));
 		shmux_stream_set_deadline(st, SHMUX_WRITE, shmux_now() + 2 * SEC);
 		far_begin(&pair.far, side_bulk_read, &bulk, sizeof(bulk), 0);
-		EXPECT_EQ(windows[i], bulk_write(st, &bulk)) {
+		EXPECT_EQ(windows[i], bulk_write(st, &bulk))
+		{
 			TH_LOG("window %u", windows[i]);
 		}
 		shmux_stream_close(st);
@@ -300,7 +301,9 @@ static size_t length(uint64_t *random, size_t max)
 	}
 }
 
-enum { NR_MESSAGES = 2000 };
+enum {
+	NR_MESSAGES = 2000
+};
 
 static int64_t side_read_messages(struct side *side)
 {
@@ -548,7 +551,9 @@ FIXTURE(part)
 
 PAIR_VARIANTS(part);
 
-enum { LONG = 200000 };
+enum {
+	LONG = 200000
+};
 
 FIXTURE_SETUP(part)
 {
@@ -622,8 +627,7 @@ TEST_F(part, of_a_message_that_was_given_up_costs_no_credit_for_ever)
 	}
 
 	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
-	ASSERT_EQ(0, shmux_stream_set_deadline(self->near, SHMUX_WRITE,
-					       shmux_now() + LONG_ENOUGH));
+	ASSERT_EQ(0, shmux_stream_set_deadline(self->near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH));
 	EXPECT_EQ(LONG, bulk_write(self->near, &bulk));
 	EXPECT_EQ(LONG, far_finish(self->far, NULL));
 }
@@ -692,6 +696,99 @@ TEST_F(part, of_a_long_message_is_not_mixed_with_another_threads_message)
 	EXPECT_EQ(4, worker_join(&second));
 	check_far_gets(_metadata, self->far, "next");
 	check_far_has_no_more(_metadata, self->far);
+}
+
+FIXTURE(tight)
+{
+	struct pair pair;
+	struct shmux_stream *near[4];
+};
+
+PAIR_VARIANTS(tight);
+
+enum {
+	TIGHT_LEN = 60000
+};
+
+/* A budget for one of the longest messages, not for two. */
+FIXTURE_SETUP(tight)
+{
+	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, NULL,
+			       SESSION_OPTIONS(.window = 65536, .budget = 100000,
+					       .message_max = TIGHT_LEN, .streams_max = 4)));
+	for (int i = 0; i < 4; i++)
+		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &self->near[i]));
+}
+
+FIXTURE_TEARDOWN(tight)
+{
+	for (int i = 0; i < 4; i++)
+		shmux_stream_close(self->near[i]);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+static int64_t side_read_tight(struct side *side)
+{
+	size_t number = *(const size_t *)side->in;
+	static char buf[TIGHT_LEN];
+
+	return shmux_stream_read(number < side->nr_streams ? side->streams[number] : side->stream,
+				 buf, sizeof(buf));
+}
+
+static int64_t write_tight(void *arg)
+{
+	static const char buf[TIGHT_LEN];
+
+	return shmux_stream_write(arg, buf, sizeof(buf));
+}
+
+TEST_F(tight, longest_messages_go_on_one_stream_after_the_other)
+{
+	struct worker writer;
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 4; i++) {
+			worker_start(&writer, write_tight, self->near[i]);
+			EXPECT_EQ(TIGHT_LEN, far_call(&self->pair.far, side_read_tight, &i,
+						      sizeof(i), NULL, 0));
+			EXPECT_EQ(TIGHT_LEN, worker_join(&writer));
+		}
+	}
+}
+
+/* Read of each stream one message, in the order in which they come. */
+static int64_t side_read_all(struct side *side)
+{
+	static char buf[TIGHT_LEN];
+	bool done[4] = { false };
+	struct shmux_stream *st;
+	size_t nr_done = 0;
+	ssize_t n;
+
+	while (nr_done < 4) {
+		for (size_t i = 0; i < 4; i++) {
+			st = i < side->nr_streams ? side->streams[i] : side->stream;
+			n = done[i] ? -EAGAIN : shmux_stream_try_read(st, buf, sizeof(buf));
+			if (n == -EAGAIN)
+				continue;
+			SIDE_EQ(TIGHT_LEN, n);
+			done[i] = true;
+			nr_done++;
+		}
+	}
+	return 4;
+}
+
+TEST_F(tight, longest_messages_of_all_streams_at_once_take_turns)
+{
+	struct worker writers[4];
+
+	for (int i = 0; i < 4; i++)
+		worker_start(&writers[i], write_tight, self->near[i]);
+	EXPECT_EQ(4, far_run(&self->pair.far, side_read_all));
+	for (int i = 0; i < 4; i++)
+		EXPECT_EQ(TIGHT_LEN, worker_join(&writers[i]));
 }
 
 TEST_HARNESS_MAIN

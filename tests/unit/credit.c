@@ -176,4 +176,66 @@ TEST_F(credit, what_a_closed_stream_has_queued_stays_charged_until_it_is_read)
 	EXPECT_EQ(0, st->rx_limit);
 }
 
+enum {
+	LONGEST = 60000
+};
+
+/* A budget for one and a half of the longest messages. */
+static void tighten(FIXTURE_DATA(credit) * self)
+{
+	self->session.options.message_max = LONGEST;
+	self->session.options.window = FAIR;
+	self->session.options.budget = LONGEST * 3 / 2 + NR_STREAMS * FIRST;
+}
+
+TEST_F(credit, enough_for_the_longest_message_is_kept_for_streams_that_ask)
+{
+	struct shmux_stream *busy = &self->streams[0], *asks = &self->streams[1];
+
+	tighten(self);
+	for (int i = 0; i < 20; i++)
+		use_up(busy);
+	EXPECT_LE(LONGEST - FIRST, shmux__credit_spare(&self->session));
+	shmux__credit_wanted(asks, LONGEST);
+	EXPECT_EQ(LONGEST - FIRST, shmux__credit_take(asks));
+	EXPECT_FALSE(shmux__credit_starved(asks));
+}
+
+TEST_F(credit, who_asks_gets_no_more_of_the_reserve_than_it_asked_for)
+{
+	struct shmux_stream *first = &self->streams[0], *second = &self->streams[1];
+
+	tighten(self);
+	shmux__credit_wanted(first, LONGEST / 2);
+	shmux__credit_take(first);
+	EXPECT_LE(LONGEST - FIRST, shmux__credit_spare(&self->session));
+	shmux__credit_wanted(second, LONGEST);
+	EXPECT_EQ(LONGEST - FIRST, shmux__credit_take(second));
+}
+
+TEST_F(credit, what_was_taken_of_the_reserve_goes_back_once_read)
+{
+	struct shmux_stream *first = &self->streams[0], *second = &self->streams[1];
+
+	tighten(self);
+	shmux__credit_wanted(first, LONGEST);
+	shmux__credit_take(first);
+	ASSERT_EQ(LONGEST, first->rx_granted);
+	shmux__credit_wanted(second, LONGEST);
+	shmux__credit_take(second);
+	ASSERT_TRUE(shmux__credit_starved(second));
+
+	/* The message arrives and is read part by part, each less than half. */
+	first->state &= ~STREAM_HUNGRY;
+	first->rx_granted = 0;
+	for (int i = 0; i < 4; i++) {
+		shmux__credit_consumed(first, LONGEST / 4);
+		shmux__credit_take(first);
+	}
+	shmux__credit_take(second);
+	EXPECT_LE(LONGEST, second->rx_granted);
+	EXPECT_FALSE(shmux__credit_starved(second));
+	EXPECT_LE(FIRST, first->rx_limit);
+}
+
 TEST_HARNESS_MAIN

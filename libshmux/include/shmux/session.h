@@ -48,7 +48,8 @@ enum shmux_session_state {
  * @window: most bytes that may be under way to us on one stream, 4096 to 2^30
  *	(1 MiB)
  * @budget: bound on the sum of what may be under way to us on all streams
- *	(64 MiB). The first grants of @streams_max streams are kept aside.
+ *	(64 MiB). The first grants of @streams_max streams are kept aside, and
+ *	one @message_max for senders that have run out of credit.
  * @first_grant: bytes a new stream may be sent before we say more, 64 to
  *	@window (256)
  * @message_max: longest message we take, at most @window, and at most what
