@@ -65,6 +65,19 @@ static void use(struct shmux__region *r, const struct shmux_region_header *said,
 	uint32_t i, block;
 	struct shmux__frame f;
 
+	HOLD(said->magic == SHMUX_MAGIC && said->version == SHMUX_VERSION);
+	HOLD(said->size == r->peer_size);
+	for (i = 0; i < 4; i++)
+		HOLD(!said->reserved0[i]);
+	/* A power of two each. */
+	HOLD(__builtin_popcount(said->ring_slots) == 1);
+	HOLD(__builtin_popcount(said->returns_slots) == 1);
+	HOLD(said->ring_slots >= SHMUX_RING_SLOTS_MIN && said->ring_slots <= SHMUX_RING_SLOTS_MAX);
+	HOLD(said->arena_size >= SHMUX_ARENA_SIZE_MIN && said->arena_size <= SHMUX_ARENA_SIZE_MAX);
+	HOLD(said->arena_size % SHMUX_BLOCK_SIZE == 0);
+	HOLD((said->returns_offset | said->ring_offset | said->arena_offset) % SHMUX_PART_ALIGN ==
+	     0);
+
 	touch(r, said->returns_offset, (uint64_t)said->returns_slots * 4);
 	touch(r, said->ring_offset, (uint64_t)said->ring_slots * SHMUX_SLOT_SIZE);
 	touch(r, said->arena_offset, said->arena_size);

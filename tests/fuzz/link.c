@@ -3,8 +3,8 @@
  * link.c - fuzzes the shared-memory link and the session upon it
  * PROVES: whatever_a_peer_does_in_its_region_the_victim_stays_whole
  *
- * The input is what a hostile peer does and when: a program of moves in its
- * region (records with right tags, so that they are read; chunks given back,
+ * The input is what a hostile peer does and when: a program of moves (moves.h) in
+ * its region (records with right tags, so that they are read; chunks given back,
  * its index, its armed word, its last words, any word at all) and of calls of
  * the victim's program. While a call sleeps the peer goes on, as other threads
  * of the victim do; each sleep takes a move, and with the last one the peer dies,
@@ -25,7 +25,7 @@
 #include "core/options.h"
 #include "core/rx.h"
 
-#include "fuzz.h"
+#include "moves.h"
 
 #define SLOTS 64u
 #define ARENA 65536u
@@ -48,7 +48,7 @@ struct handle {
 };
 
 struct game {
-	struct input in;
+	struct input in, args; /* all that is left, and the last move's own */
 	struct shmux__region region;
 	struct shmux_session *s;
 	struct shmux__shm *shm;
@@ -65,7 +65,10 @@ struct game {
 	struct shmux_region_header *header;
 	uint32_t at; /* of its next record */
 	uint32_t returns_at, armed;
-	bool dead, dying;
+	bool dead;
+	bool crooked; /* records may lie across others */
+	bool wrong; /* the record at @wrong_at has not the form of its type */
+	uint32_t wrong_at;
 
 	/* An honest reader of what the victim says. */
 	struct shmux__consumer ear;
@@ -124,16 +127,23 @@ static void hear_chunk(struct game *g, const uint32_t *slot)
 	g->lent[first] = nr;
 }
 
+static bool has_form(uint32_t type, uint32_t len, uint32_t len_max)
+{
+	static const int8_t body_len[] = {
+		[SHMUX_FRAME_CONT] = -2,  [SHMUX_FRAME_OPEN] = 8,	[SHMUX_FRAME_DATA] = -1,
+		[SHMUX_FRAME_CREDIT] = 4, [SHMUX_FRAME_DESCRIPTOR] = 8, [SHMUX_FRAME_END] = 0,
+		[SHMUX_FRAME_RESET] = 4,  [SHMUX_FRAME_BLOCKED] = 4,	[SHMUX_FRAME_GOAWAY] = 4,
+		[SHMUX_FRAME_PING] = 8,	  [SHMUX_FRAME_PONG] = 8,
+	};
+
+	if (type > SHMUX_FRAME_PONG)
+		return false;
+	return body_len[type] == -1 ? len <= len_max : (int)len == body_len[type];
+}
+
 /* All that it has published since the last time. */
 static void hear(struct game *g)
 {
-	static const int16_t body_len[] = {
-		[SHMUX_FRAME_OPEN] = 8,	   [SHMUX_FRAME_DATA] = -1,  [SHMUX_FRAME_DESCRIPTOR] = 8,
-		[SHMUX_FRAME_CREDIT] = 4,  [SHMUX_FRAME_END] = 0,    [SHMUX_FRAME_RESET] = 4,
-		[SHMUX_FRAME_BLOCKED] = 4, [SHMUX_FRAME_GOAWAY] = 4, [SHMUX_FRAME_PING] = 8,
-		[SHMUX_FRAME_PONG] = 8,
-	};
-
 	/*
 	 * An index ahead of its time lets the victim go round without a halt, also
 	 * with what it has written and not yet published.
@@ -146,8 +156,7 @@ static void hear(struct game *g)
 		uint32_t len = word >> SHMUX_WORD_LEN_SHIFT;
 
 		HOLD(!(word & SHMUX_WORD_TAG));
-		HOLD(type != SHMUX_FRAME_CONT && type <= SHMUX_FRAME_PONG);
-		HOLD(body_len[type] < 0 ? len <= 4096 : len == (uint32_t)body_len[type]);
+		HOLD(has_form(type, len, 4096));
 		if (type == SHMUX_FRAME_DESCRIPTOR)
 			hear_chunk(g, shmux__consumer_slot(&g->ear, g->ear.next));
 		g->ear.next += shmux__ring_slots(len);
@@ -159,16 +168,26 @@ static void hear(struct game *g)
 
 /*
  * Whose stream: bits 0 to 2 the index, 3 and 4 the generation after 1, 7 the
- * victim's own ids; with 5 and 6 it is spelt out.
+ * victim's own ids; with 5 and 6 one that no table can have.
  */
 static uint32_t read_id(struct game *g)
 {
-	uint8_t b = input_u8(&g->in);
-	uint32_t role = b & 0x80 ? g->role : !g->role;
+	static const uint32_t wild[] = {
+		0,
+		STREAMS_MAX,
+		SHMUX_ID_INDEX_MAX,
+		SHMUX_ID_GEN_MASK << SHMUX_ID_GEN_SHIFT,
+		1u << SHMUX_ID_GEN_SHIFT | STREAMS_MAX,
+		1u << SHMUX_ID_GEN_SHIFT | 64,
+		1u << SHMUX_ID_GEN_SHIFT | SHMUX_ID_INDEX_MAX,
+		SHMUX_ID_GEN_MASK << SHMUX_ID_GEN_SHIFT | SHMUX_ID_INDEX_MAX,
+	};
+	uint8_t b = input_u8(&g->args);
+	uint32_t role = (b & 0x80 ? g->role : !g->role) << SHMUX_ID_ROLE_SHIFT;
 
 	if ((b & 0x60) == 0x60)
-		return input_u32(&g->in);
-	return role << SHMUX_ID_ROLE_SHIFT | ((b >> 3 & 3) + 1u) << SHMUX_ID_GEN_SHIFT | (b & 7);
+		return role | wild[b & 7];
+	return role | ((b >> 3 & 3) + 1u) << SHMUX_ID_GEN_SHIFT | (b & 7);
 }
 
 static uint32_t *their_slot(struct game *g, uint32_t index)
@@ -182,11 +201,21 @@ static uint32_t their_tag(uint32_t index)
 	return SHMUX_TAG(index, (uint32_t)__builtin_ctz(SLOTS));
 }
 
+/* A chunk begins with a block of the arena, and ends in it. */
+static bool is_chunk(const struct game *g, uint32_t offset, uint32_t len)
+{
+	uint32_t begin = g->constants.arena_offset;
+
+	return offset >= begin && offset < begin + ARENA && offset % SHMUX_BLOCK_SIZE == 0 &&
+	       len <= begin + ARENA - offset;
+}
+
 /* A record that the victim will take for one, whatever it says. */
 static void write_record(struct game *g, uint32_t word, uint32_t id, uint32_t a, uint32_t b)
 {
 	uint32_t len = word >> SHMUX_WORD_LEN_SHIFT, nr = shmux__ring_slots(len), i;
-	uint32_t *slot = their_slot(g, g->at);
+	uint32_t *slot = their_slot(g, g->at),
+		 type = (word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT;
 
 	/* What overtakes the victim by a lap is not seen at all. */
 	if (g->at + nr - g->shm->rx.next > SLOTS)
@@ -197,6 +226,11 @@ static void write_record(struct game *g, uint32_t word, uint32_t id, uint32_t a,
 	slot[2] = a;
 	slot[3] = b;
 	slot[0] = (word & ~SHMUX_WORD_TAG) | their_tag(g->at);
+	if (!g->wrong && (!has_form(type, len, UINT16_MAX) || nr > SLOTS / 2 ||
+			  (type == SHMUX_FRAME_DESCRIPTOR && !is_chunk(g, a, b)))) {
+		g->wrong = true;
+		g->wrong_at = g->at;
+	}
 	g->at += nr;
 }
 
@@ -206,41 +240,43 @@ static void write_frame(struct game *g, uint32_t type, uint32_t flags, uint32_t 
 	write_record(g, shmux__ring_word(type, flags, len, 0), id, a, b);
 }
 
-/* A chunk: bits 0 and 1 the flags, 2 and 3 how far it goes, 4 to 7 its block. */
+/*
+ * A chunk: bits 0 and 1 the flags, 4 to 7 its block. With bit 2 it reaches to the
+ * arena's end or thereabouts, with bit 3 it begins where no block of the arena does.
+ */
 static void move_descriptor(struct game *g)
 {
-	uint32_t id = read_id(g);
-	uint8_t b = input_u8(&g->in);
-	uint32_t at = (b >> 4) * SHMUX_BLOCK_SIZE, len = input_number(&g->in);
-	uint32_t flags = b & 2 ? SHMUX_FLAG_MORE : b & 1, offset = g->constants.arena_offset + at;
+	uint32_t id = read_id(g), b = input_u8(&g->args), len = input_number(&g->args);
+	uint32_t at = (b >> 4) * SHMUX_BLOCK_SIZE, far = input_number(&g->args);
+	uint32_t flags = b & 2 ? SHMUX_FLAG_MORE : b & 1;
 
 	if ((b & 3) == 3)
-		flags = input_u8(&g->in) & 0xf;
-	if ((b >> 2 & 3) == 1)
-		len += ARENA - at - 64; /* to the arena's end, or thereabouts */
-	else if ((b >> 2 & 3) == 2)
-		offset = input_u32(&g->in);
-	write_frame(g, SHMUX_FRAME_DESCRIPTOR, flags, id, offset, len, 8);
+		flags = far & 0xf;
+	if (b & 4)
+		len += ARENA - at - 64;
+	if (b & 8)
+		at += b & 4 ? -far : far;
+	write_frame(g, SHMUX_FRAME_DESCRIPTOR, flags, id, g->constants.arena_offset + at, len, 8);
 }
 
 static void move_data(struct game *g)
 {
-	uint32_t id = read_id(g), flags = input_u8(&g->in) & 0xf;
+	uint32_t id = read_id(g), flags = input_u8(&g->args) & 0xf;
 
-	write_frame(g, SHMUX_FRAME_DATA, flags, id, 0, 0, input_number(&g->in) & 0xffff);
+	write_frame(g, SHMUX_FRAME_DATA, flags, id, 0, 0, input_number(&g->args) & 0xffff);
 }
 
 static void move_u32(struct game *g, uint32_t type)
 {
 	uint32_t id = read_id(g);
 
-	write_frame(g, type, 0, id, input_number(&g->in), 0, 4);
+	write_frame(g, type, 0, id, input_number(&g->args), 0, 4);
 }
 
 static void move_burst(struct game *g)
 {
-	uint32_t type = input_u8(&g->in), flags = type >> 4, id = read_id(g);
-	uint32_t value = input_number(&g->in), nr = input_u8(&g->in);
+	uint32_t type = input_u8(&g->args), flags = type >> 4, id = read_id(g);
+	uint32_t value = input_number(&g->args), nr = input_u8(&g->args);
 	static const uint8_t len[16] = {
 		[SHMUX_FRAME_OPEN] = 8,	 [SHMUX_FRAME_DATA] = 1,    [SHMUX_FRAME_CREDIT] = 4,
 		[SHMUX_FRAME_RESET] = 4, [SHMUX_FRAME_BLOCKED] = 4, [SHMUX_FRAME_GOAWAY] = 4,
@@ -259,15 +295,14 @@ static void move_burst(struct game *g)
 static void move_return(struct game *g)
 {
 	uint32_t *words = (uint32_t *)(void *)(g->theirs + g->header->returns_offset);
-	uint32_t nr = g->header->returns_slots, block = input_u8(&g->in);
+	uint32_t nr = g->header->returns_slots, block = input_number(&g->args);
 
-	if (block & 0x80)
-		block = input_u32(&g->in);
 	hear(g);
 	if (block >= BLOCKS || !g->lent[block])
 		g->lies = true;
 	else
 		g->lent[block] = 0;
+	block += g->constants.arena_offset / SHMUX_BLOCK_SIZE;
 	words[g->returns_at & (nr - 1)] = block << 8 |
 					  SHMUX_TAG(g->returns_at, (uint32_t)__builtin_ctz(nr));
 	g->returns_at++;
@@ -275,7 +310,7 @@ static void move_return(struct game *g)
 
 static void move_consume(struct game *g)
 {
-	uint32_t n = input_number(&g->in);
+	uint32_t n = input_number(&g->args);
 
 	hear(g);
 	/* 0: all there is, as an honest one would. */
@@ -284,7 +319,7 @@ static void move_consume(struct game *g)
 
 static void move_arm(struct game *g)
 {
-	uint32_t bits = input_u8(&g->in);
+	uint32_t bits = input_u8(&g->args);
 
 	g->armed += SHMUX_ARMED_STEP;
 	g->header->armed = g->armed | (bits & (SHMUX_ARMED_STEP - 1));
@@ -292,21 +327,23 @@ static void move_arm(struct game *g)
 
 static void move_last_word(struct game *g)
 {
-	uint32_t nr = g->header->nr_last_words;
+	uint32_t id = read_id(g), nr = input_number(&g->args), at = g->header->nr_last_words;
 
-	if (nr < SHMUX_LAST_WORDS_MAX)
-		g->header->last_words[nr] = read_id(g);
-	g->header->nr_last_words = nr + 1;
+	while (nr-- && at < SHMUX_LAST_WORDS_MAX)
+		g->header->last_words[at++] = id;
+	g->header->nr_last_words = at + nr + 1;
 }
 
 /* Any word of the region; also the constants, which were checked long ago. */
 static void move_scribble(struct game *g)
 {
-	uint32_t offset = input_u16(&g->in) * 4 % peer.size;
+	uint32_t offset = input_u16(&g->args) * 4 % peer.size;
 
 	if (offset >= g->constants.returns_offset && offset < g->constants.ring_offset)
 		g->lies = true;
-	*(uint32_t *)(void *)(g->theirs + offset) = input_u32(&g->in);
+	if (offset >= g->constants.ring_offset && offset < g->constants.arena_offset)
+		g->crooked = true;
+	*(uint32_t *)(void *)(g->theirs + offset) = input_number(&g->args);
 	/* Where the moves themselves look. */
 	g->header->returns_offset = g->constants.returns_offset;
 	g->header->returns_slots = g->constants.returns_slots;
@@ -370,6 +407,72 @@ enum move {
 	MOVES,
 };
 
+static const char *const shape[MOVES] = {
+	[PEER_OPEN] = "in",
+	[PEER_DATA] = "ibn",
+	[PEER_DESCRIPTOR] = "ibnn",
+	[PEER_CREDIT] = "in",
+	[PEER_END] = "ib",
+	[PEER_RESET] = "in",
+	[PEER_BLOCKED] = "in",
+	[PEER_GOAWAY] = "n",
+	[PEER_PING] = "",
+	[PEER_PONG] = "n",
+	[PEER_RECORD] = "bbnin",
+	[PEER_BURST] = "binb",
+	[PEER_RETURN] = "n",
+	[PEER_CONSUME] = "n",
+	[PEER_ARM] = "b",
+	[PEER_KICK] = "",
+	[PEER_LAST_WORD] = "in",
+	[PEER_SCRIBBLE] = "bbn",
+	[PEER_SYNC] = "",
+	[PEER_HANG_UP] = "",
+	[PEER_WAIT] = "n",
+	[CALL_OPEN] = "b",
+	[CALL_ACCEPT] = "b",
+	[CALL_SEND] = "hn",
+	[CALL_RECV] = "hn",
+	[CALL_PEEK] = "hn",
+	[CALL_DISCARD] = "hn",
+	[CALL_TAKE] = "h",
+	[CALL_RELEASE] = "h",
+	[CALL_RESERVE] = "hn",
+	[CALL_SUBMIT] = "hn",
+	[CALL_CANCEL] = "h",
+	[CALL_SHUTDOWN] = "h",
+	[CALL_RESET] = "h",
+	[CALL_RESET_CODE] = "h",
+	[CALL_CLOSE] = "h",
+	[CALL_DEADLINE] = "hn",
+	[CALL_UNBLOCK] = "h",
+	[CALL_NEXT_LEN] = "h",
+	[CALL_PUMP] = "b",
+	[CALL_FD] = "",
+	[CALL_PING] = "n",
+	[CALL_GO_AWAY] = "",
+	[CALL_GO_AWAY_CODE] = "",
+	[CALL_DRAIN] = "n",
+	[CALL_CORK] = "",
+	[CALL_UNCORK] = "",
+	[CALL_COUNTERS] = "",
+	[CALL_STATE] = "",
+	[CALL_SESSION_DEADLINE] = "n",
+	[CALL_SESSION_UNBLOCK] = "",
+};
+
+static const struct grammar grammar = { shape, MOVES };
+
+static enum move next_move(struct game *g)
+{
+	enum move move = input_u8(&g->in) % MOVES;
+	size_t left = (size_t)(g->in.end - g->in.at), len = strlen(shape[move]);
+
+	g->args = (struct input){ g->in.at, g->in.at + (len < left ? len : left) };
+	g->in.at = g->args.end;
+	return move;
+}
+
 static void peer_move(struct game *g, enum move move)
 {
 	uint32_t id, word;
@@ -377,7 +480,7 @@ static void peer_move(struct game *g, enum move move)
 	switch (move) {
 	case PEER_OPEN:
 		id = read_id(g);
-		write_frame(g, SHMUX_FRAME_OPEN, 0, id, input_number(&g->in), 0, 8);
+		write_frame(g, SHMUX_FRAME_OPEN, 0, id, input_number(&g->args), 0, 8);
 		break;
 	case PEER_DATA:
 		move_data(g);
@@ -390,7 +493,7 @@ static void peer_move(struct game *g, enum move move)
 		break;
 	case PEER_END:
 		id = read_id(g);
-		write_frame(g, SHMUX_FRAME_END, input_u8(&g->in) & 0xf, id, 0, 0, 0);
+		write_frame(g, SHMUX_FRAME_END, input_u8(&g->args) & 0xf, id, 0, 0, 0);
 		break;
 	case PEER_RESET:
 		move_u32(g, SHMUX_FRAME_RESET);
@@ -399,19 +502,20 @@ static void peer_move(struct game *g, enum move move)
 		move_u32(g, SHMUX_FRAME_BLOCKED);
 		break;
 	case PEER_GOAWAY:
-		write_frame(g, SHMUX_FRAME_GOAWAY, 0, 0, input_number(&g->in), 0, 4);
+		write_frame(g, SHMUX_FRAME_GOAWAY, 0, 0, input_number(&g->args), 0, 4);
 		break;
 	case PEER_PING:
 		write_frame(g, SHMUX_FRAME_PING, 0, 0, 1, 2, 8);
 		break;
 	case PEER_PONG:
-		word = input_number(&g->in);
+		word = input_number(&g->args);
 		write_frame(g, SHMUX_FRAME_PONG, 0, 0, word, word >> 31, 8);
 		break;
 	case PEER_RECORD:
-		word = input_u32(&g->in);
+		word = input_u16(&g->args);
+		word |= input_number(&g->args) << SHMUX_WORD_LEN_SHIFT;
 		id = read_id(g);
-		write_record(g, word, id, input_number(&g->in), 0);
+		write_record(g, word, id, input_number(&g->args), 0);
 		break;
 	case PEER_BURST:
 		move_burst(g);
@@ -435,13 +539,14 @@ static void peer_move(struct game *g, enum move move)
 		move_scribble(g);
 		break;
 	case PEER_SYNC:
+		g->crooked |= g->at != g->shm->rx.next;
 		g->at = g->shm->rx.next;
 		break;
 	case PEER_HANG_UP:
 		g->dead = true;
 		break;
 	case PEER_WAIT:
-		now += input_number(&g->in) * MSEC;
+		now += input_number(&g->args) * MSEC;
 		break;
 	default:
 		break;
@@ -573,6 +678,10 @@ static void check_session(struct game *g)
 	HOLD(s->nr_refusals <= SHMUX_REFUSALS_MAX);
 	HOLD(g->depth || (!s->leader && !s->nr_room && shmux_list_empty(&s->waiters)));
 
+	HOLD(s->ping_answered <= s->ping_sent);
+	/* What has not its form is not passed over. */
+	HOLD(!g->wrong || g->crooked || s->error || (int32_t)(g->shm->rx.next - g->wrong_at) <= 0);
+
 	HOLD(!s->error || s->error == -EPROTO ||
 	     (s->error == -ECONNRESET && (g->dead || g->said_close)));
 	HOLD(g->nr_hang_ups == (s->error != 0) && !g->nr_closes);
@@ -626,7 +735,7 @@ static void keep(struct game *g, struct shmux_stream *st)
 
 static void call_open(struct game *g)
 {
-	unsigned int flags = input_u8(&g->in) & SHMUX_STREAM_MESSAGES;
+	unsigned int flags = input_u8(&g->args) & SHMUX_STREAM_MESSAGES;
 	struct shmux_stream *st;
 
 	/* In a nested call it might have to wait. */
@@ -636,7 +745,7 @@ static void call_open(struct game *g)
 
 static void call_accept(struct game *g)
 {
-	unsigned int flags = g->depth ? SHMUX_NOWAIT : input_u8(&g->in) & SHMUX_NOWAIT;
+	unsigned int flags = g->depth ? SHMUX_NOWAIT : input_u8(&g->args) & SHMUX_NOWAIT;
 	struct shmux_stream *st;
 
 	if (!check_result(g, shmux_session_accept(g->s, flags, &st), !flags))
@@ -645,7 +754,7 @@ static void call_accept(struct game *g)
 
 static uint32_t read_len(struct game *g)
 {
-	uint32_t len = input_number(&g->in);
+	uint32_t len = input_number(&g->args);
 
 	return len < CALL_MAX ? len : CALL_MAX;
 }
@@ -835,14 +944,14 @@ static void call_pump(struct game *g, unsigned int bits)
 
 static uint64_t read_deadline(struct game *g)
 {
-	uint32_t n = input_number(&g->in);
+	uint32_t n = input_number(&g->args);
 
 	return n == 0 ? 1 : n == 1 ? SHMUX_NEVER : now + n * MSEC;
 }
 
 static void call_stream(struct game *g, enum move move)
 {
-	uint8_t b = input_u8(&g->in);
+	uint8_t b = input_u8(&g->args);
 	unsigned int bits = b >> 3;
 	struct handle *h = &g->handles[b & (HANDLES - 1)];
 	bool outer = h->in_call;
@@ -919,7 +1028,7 @@ static void call_session(struct game *g, enum move move)
 		call_accept(g);
 		break;
 	case CALL_PUMP:
-		call_pump(g, input_u8(&g->in));
+		call_pump(g, input_u8(&g->args));
 		break;
 	case CALL_FD:
 		HOLD(shmux_session_fd(g->s) >= 0);
@@ -976,7 +1085,7 @@ static void call(struct game *g, enum move move)
 /* The victim sleeps, unlocked: the others have their turn. */
 static void turn(struct game *g)
 {
-	enum move move = input_u8(&g->in) % MOVES;
+	enum move move = next_move(g);
 
 	now += MSEC;
 	if (input_is_empty(&g->in)) {
@@ -996,7 +1105,7 @@ static void turn(struct game *g)
 		} else {
 			break;
 		}
-		move = input_u8(&g->in) % MOVES;
+		move = next_move(g);
 	} while (!input_is_empty(&g->in));
 	g->depth--;
 }
@@ -1050,7 +1159,7 @@ static int region_clear(struct shmux__region *r)
 
 	/* It is awake from its sleep, and has the lock: only the peer moves. */
 	if (!g->depth && g->s->leader_deep) {
-		enum move move = input_u8(&g->in) % MOVES;
+		enum move move = next_move(g);
 
 		now += MSEC;
 		if (input_is_empty(&g->in))
@@ -1116,8 +1225,9 @@ static void begin(struct game *g)
 	HOLD(!shmux__options_resolve(&given, &g->options, NULL));
 	sizes = shmux__options_sizes(&g->options);
 	open_once(&sizes);
-	memset(own.writable, 0, own.size);
-	memset(peer.writable, 0, peer.size);
+	/* But for the arenas: what lies there nobody looks at. */
+	memset(own.writable, 0, own.size - ARENA);
+	memset(peer.writable, 0, peer.size - ARENA);
 	shmux__shm_format(&sizes, own.writable);
 	shmux__shm_format(&sizes, peer.writable);
 	memcpy(&g->constants, own.readable, sizeof(g->constants));
@@ -1169,7 +1279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	running = true;
 	begin(&g);
 	while (!input_is_empty(&g.in)) {
-		enum move move = input_u8(&g.in) % MOVES;
+		enum move move = next_move(&g);
 
 		if (move < PEER_MOVES) {
 			peer_move(&g, move);
@@ -1182,4 +1292,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	running = false;
 	__libc_single_threaded = threads;
 	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+	return program_mutate(&grammar, data, size, max, seed);
+}
+
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,
+				 size_t size2, uint8_t *out, size_t max, unsigned int seed)
+{
+	return program_cross(&grammar, data1, size1, data2, size2, out, max, seed);
 }
