@@ -598,6 +598,21 @@ static void play_backlog(struct victim *v)
 	victim_ready();
 }
 
+/* The ring has no room left for all the ends that are to be said. */
+static void play_full_ring(struct victim *v)
+{
+	while (put(v, 0, 60, SHMUX_NOWAIT, false) > 0)
+		;
+	for (int i = 0; i <= REVERSE; i++)
+		MUST(shmux_stream_shutdown(v->streams[i], SHMUX_READ));
+	for (int i = 0; i < NR_STREAMS; i++) {
+		v->scene->streams[i].ending = true;
+		shmux_stream_close(v->streams[i]);
+		v->scene->streams[i].ended = true;
+	}
+	victim_ready();
+}
+
 static const struct act act_silent = { .name = "has said nothing", .play = play_silent };
 static const struct act act_random = { .name = "does this and that", .play = play_random };
 
@@ -628,6 +643,9 @@ static const struct act acts[] = {
 	{ .name = "pings", .play = play_ping },
 	{ .name = "accepts", .play = play_accept, .sleeps = true },
 	{ .name = "has opened many streams", .play = play_backlog },
+	{ .name = "has closed with a full ring",
+	  .play = play_full_ring,
+	  .options = { .ring_slots = 64 } },
 };
 
 /* --- the survivor -------------------------------------------------------- */
