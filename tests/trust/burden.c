@@ -694,4 +694,54 @@ TEST_F(peer, each_call_takes_in_a_bounded_batch_however_much_there_is)
 	shmux_stream_close(st);
 }
 
+/* --- a death that is none -------------------------------------------------- */
+
+/* Hang up, and go on talking for as long as anybody listens. */
+static int64_t side_feign_death(struct side *side)
+{
+	struct shmux_session *s = side->session;
+	struct shmux__producer *tx = &attacker_shm(s)->tx;
+	uint64_t heard = shmux_now();
+	uint32_t zero[2] = { 0, 0 };
+	int64_t nr = side_fill_ring(side);
+
+	attacker_shm(s)->region->ops->hang_up(attacker_shm(s)->region);
+	while (shmux_now() - heard < 300 * MSEC) {
+		shmux__producer_refresh(tx);
+		if (!shmux__producer_fits(tx, 1, 0))
+			continue;
+		heard = shmux_now();
+		for (; shmux__producer_fits(tx, 1, 0); nr++) {
+			attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
+			shmux__producer_publish(tx);
+		}
+	}
+	return nr;
+}
+
+TEST_F(peer, peer_that_hangs_up_and_talks_on_is_heard_for_one_ring_and_no_longer)
+{
+	enum {
+		RING = 4096,
+		BATCH = 32
+	};
+	uint64_t begun, before, until = shmux_now() + LONG_ENOUGH;
+	enum shmux_session_state state;
+
+	join(_metadata, self, variant, &roomy);
+	far_begin(&self->foe, side_feign_death, NULL, 0, 0);
+	do {
+		before = self->s->counters.frames_received;
+		begun = cpu_time();
+		state = shmux_session_state(self->s);
+	} while (state != SHMUX_SESSION_DEAD && shmux_now() < until);
+	EXPECT_GE(effort_bound(50 * MSEC), cpu_time() - begun);
+	EXPECT_EQ(-ECONNRESET, self->s->error);
+	/* Those that a call begins with, and then a ring. */
+	EXPECT_GE(before + RING + 2 * BATCH, self->s->counters.frames_received);
+	/* All that was in the ring when it hung up. */
+	EXPECT_LE(RING, self->s->counters.frames_received);
+	EXPECT_LE(RING, far_finish(&self->foe, NULL));
+}
+
 TEST_HARNESS_MAIN

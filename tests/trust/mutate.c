@@ -78,6 +78,9 @@ static int64_t side_scribble_in_turn(struct side *side)
 
 	scribbler_begin(&sc, side->session, desk->seed ^ desk->step);
 	while (turn_wait(1) && !desk->part) {
+		/* Not always, so that rings fill up, too. */
+		if (desk->nr & 1)
+			scribbler_hear(&sc);
 		for (uint32_t i = 0; i < desk->nr; i++)
 			desk->made[scribbler_step(&sc, desk->seed, desk->step++)]++;
 		attacker_publish(side->session);
@@ -127,6 +130,7 @@ struct victim {
 	uint64_t patience; /* ns that a blocked call waits */
 	struct shmux_stream *streams[NR_STREAMS];
 	uint32_t nr_streams;
+	struct shmux_stream *others;	/* another thread's */
 	struct {
 		struct shmux_stream *st;
 		struct shmux_view view;
@@ -213,7 +217,7 @@ static void pump(struct victim *v)
 
 	n = (int)CALL(v, (size_t)n, shmux_session_pump(v->s, events, n));
 	for (i = 0; i < n; i++) {
-		if (!events[i].stream)
+		if (!events[i].stream || events[i].stream == v->others)
 			continue;
 		/* Only handles that are open. */
 		for (k = 0; k < v->nr_streams && v->streams[k] != events[i].stream; k++)
@@ -439,6 +443,35 @@ static void act_and_measure(struct victim *v)
 		v->most_frames = frames;
 }
 
+/* --- another thread of the victim's ---------------------------------------- */
+
+struct companion {
+	struct shmux_stream *st;
+	uint32_t stop;
+	ssize_t wrong;
+};
+
+/* Reads and writes in turn, each for a millisecond at most, until told to stop. */
+static int64_t accompany(void *arg)
+{
+	struct companion *c = arg;
+	char some[200] = "";
+	ssize_t n;
+
+	while (!shmux_load_acquire(&c->stop) && !c->wrong) {
+		shmux_stream_set_deadline(c->st, SHMUX_READ | SHMUX_WRITE, shmux_now() + MSEC);
+		n = shmux_stream_read(c->st, some, sizeof(some));
+		if (!may_be(n) || n > (ssize_t)sizeof(some))
+			c->wrong = n;
+		n = shmux_stream_write(c->st, some, sizeof(some));
+		if (!may_be(n) || n > (ssize_t)sizeof(some))
+			c->wrong = n;
+		if (n < 0 && n != -ETIMEDOUT && n != -EPIPE)
+			break;
+	}
+	return 0;
+}
+
 /* --- saying where it broke ------------------------------------------------ */
 
 static void say_where(int signal)
@@ -655,6 +688,8 @@ TEST_F_TIMEOUT(peer, mutations_at_once_end_their_session_at_worst, EFFORT_TIMEOU
 {
 	struct victim v;
 	struct tally t = { 0 };
+	struct companion c;
+	struct worker w;
 	uint64_t random, base, nr;
 
 	begin();
@@ -665,6 +700,10 @@ TEST_F_TIMEOUT(peer, mutations_at_once_end_their_session_at_worst, EFFORT_TIMEOU
 		base = allocated();
 		join_at_random(_metadata, self, variant, &random);
 		victim_begin(&v, self->s, random, 200000);
+		memset(&c, 0, sizeof(c));
+		ASSERT_EQ(0, shmux_session_open(self->s, 0, &c.st));
+		v.others = c.st;
+		worker_start(&w, accompany, &c);
 		far_begin(&self->foe, side_scribble_at_once, NULL, 0, 0);
 		for (int i = 0; !v.s->error; i++) {
 			act_and_measure(&v);
@@ -675,6 +714,10 @@ TEST_F_TIMEOUT(peer, mutations_at_once_end_their_session_at_worst, EFFORT_TIMEOU
 				break;
 		}
 		tell_secret(_metadata, self);
+		shmux_store_release(&c.stop, 1);
+		worker_join(&w);
+		EXPECT_EQ(0, c.wrong);
+		shmux_stream_close(c.st);
 		victim_end(_metadata, &v, &t);
 		check_call(_metadata, &v);
 		shmux_session_close(self->s, 0);

@@ -571,6 +571,25 @@ static inline bool mutate_payload(struct scribbler *sc)
 	return true;
 }
 
+/* A descriptor at either end of the arena, which may reach out of it. */
+static inline bool mutate_descriptor(struct scribbler *sc)
+{
+	struct scribbled_stream *st = &sc->own[scribbler_pick(sc, SCRIBBLER_STREAMS)];
+	uint32_t end = attacker_shm(sc->s)->region->own_size, len;
+	uint32_t body[2];
+
+	if (!st->open || st->fin || st->credit < SHMUX_CREDIT_MIN)
+		return false;
+	body[0] = scribbler_chance(sc, 8) ? scribbler_arena(sc) - SHMUX_BLOCK_SIZE :
+					    end - SHMUX_BLOCK_SIZE * (1 + scribbler_pick(sc, 2));
+	len = st->credit < 3 * SHMUX_BLOCK_SIZE ? st->credit : 3 * SHMUX_BLOCK_SIZE;
+	body[1] = random_between(&sc->random, len / 2, len);
+	if (!scribbler_say(sc, SHMUX_FRAME_DESCRIPTOR, 0, st->id, body, 8))
+		return false;
+	st->credit -= shmux__cost(body[1]);
+	return true;
+}
+
 /* Any frame with any field wrong: likely a breach. */
 static inline bool mutate_frame(struct scribbler *sc)
 {
@@ -582,11 +601,6 @@ static inline bool mutate_frame(struct scribbler *sc)
 	if (type == SHMUX_FRAME_DESCRIPTOR) {
 		body[0] = scribbler_arena(sc);
 		body[1] = 100;
-		/* At its end, where a length may reach out of it. */
-		if (scribbler_chance(sc, 2)) {
-			body[0] = attacker_shm(sc->s)->region->own_size - SHMUX_BLOCK_SIZE;
-			body[1] = random_between(&sc->random, 1, 2 * SHMUX_BLOCK_SIZE);
-		}
 	}
 	switch (scribbler_pick(sc, 6)) {
 	case 0:
@@ -627,6 +641,7 @@ static const struct {
 	{ "bytes", mutate_bytes, 16, false },
 	{ "pointless frames", mutate_pointless, 60, false },
 	{ "odd payloads", mutate_payload, 40, false },
+	{ "descriptors", mutate_descriptor, 2, true },
 	{ "wrong frames", mutate_frame, 2, true },
 };
 
