@@ -125,7 +125,8 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want)
 	if (!takes_payload(st))
 		return;
 	st->state |= STREAM_HUNGRY;
-	st->rx_want = want;
+	/* Less than a record costs would be of no use. */
+	st->rx_want = want > SHMUX_CREDIT_MIN ? want : SHMUX_CREDIT_MIN;
 	shmux__stream_control(st);
 }
 

@@ -213,6 +213,18 @@ TEST_F(credit, who_asks_gets_no_more_of_the_reserve_than_it_asked_for)
 	EXPECT_EQ(LONGEST - FIRST, shmux__credit_take(second));
 }
 
+TEST_F(credit, who_asks_for_a_byte_gets_what_a_record_costs)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	tighten(self);
+	self->session.options.budget = LONGEST - FIRST + NR_STREAMS * FIRST;
+	/* 30 are left, the rest is queued. */
+	st->rx_granted = 30;
+	shmux__credit_wanted(st, 1);
+	EXPECT_EQ(SHMUX_CREDIT_MIN - 30, shmux__credit_take(st));
+}
+
 TEST_F(credit, what_was_taken_of_the_reserve_goes_back_once_read)
 {
 	struct shmux_stream *first = &self->streams[0], *second = &self->streams[1];
