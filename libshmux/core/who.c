@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NOBODY 65534u /* kernel.overflowuid and overflowgid, as they always are */
@@ -61,7 +62,43 @@ bool shmux__who_is_user(const struct shmux_peer *peer, uid_t uid)
 	return uid == geteuid() && is_our_user(peer->pid);
 }
 
-bool shmux__who_is_group(gid_t gid, gid_t want)
+/* Whether @gid, as it was told of a peer, is the group @want. */
+static bool is_group(gid_t gid, gid_t want)
 {
 	return gid == want && (want != NOBODY || all_are_mapped("/proc/self/gid_map"));
+}
+
+/*
+ * Is @gid among the supplementary groups of the peer? The kernel knows those of
+ * who connected, so that must have been the one that said hello.
+ */
+static bool is_in_group(const struct shmux_peer *peer, int fd, gid_t gid)
+{
+#ifdef SO_PEERGROUPS
+	gid_t groups[256];
+	struct ucred connected;
+	socklen_t connected_len = sizeof(connected);
+	socklen_t len = sizeof(groups), i;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connected, &connected_len) ||
+	    connected.pid != peer->pid || connected.uid != peer->uid ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return false;
+	for (i = 0; i < len / sizeof(gid_t); i++)
+		if (is_group(groups[i], gid))
+			return true;
+#endif
+	return false;
+}
+
+bool shmux__who_may(const struct shmux_peer *peer, int fd, mode_t mode,
+		    uid_t uid, gid_t gid)
+{
+	if (shmux__who_is_user(peer, uid))
+		return mode & 0200;
+	if (mode & 0002)
+		return true;
+	if (!(mode & 0020))
+		return false;
+	return is_group(peer->gid, gid) || is_in_group(peer, fd, gid);
 }

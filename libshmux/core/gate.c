@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * gate.c - see gate.h
+ *
+ * Owns the listening socket, a timer, and a client for each connection whose
+ * hello is under way.
+ */
+#include "core/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "core/dial.h"
+#include "core/who.h"
+#include "region/hello.h"
+
+#define CLIENTS_MAX 256
+#define CONNECTS 16	/* taken at once, before sessions have their turn */
+#define SWEEP UINT64_C(100000000)	/* ns between looks for dead clients */
+#define REST UINT64_C(20000000)	/* ns without a look at the listening socket */
+#define SENTENCES 16	/* a second, at most, about those who got no session */
+
+struct client {
+	struct shmux__watched watched;
+	struct shmux__gate *g;
+	struct shmux_list node;
+	struct shmux__meeting meeting;
+	uint32_t bucket;		/* that it counts in */
+};
+
+static int admit(void *arg, const struct shmux_peer *peer, int fd)
+{
+	const struct shmux_listener_options *o =
+		((struct shmux__gate *)arg)->options;
+
+	if (!shmux__who_may(peer, fd, o->mode, o->uid, o->gid))
+		return -EACCES;
+	return o->admit ? o->admit(o->admit_arg, peer) : 0;
+}
+
+static int socket_of(const struct client *c)
+{
+	return shmux__hello_fd(c->meeting.hello);
+}
+
+/* A client got no session. Strangers shall not fill the log. */
+static void client_log(struct client *c, int err)
+{
+	struct shmux__gate *g = c->g;
+	const struct shmux_session_options *o = g->session_options;
+	uint64_t now = shmux_clock_now();
+	char sentence[64];
+
+	if (!o->log)
+		return;
+	if (now - g->log_since >= SHMUX_NSEC_PER_SEC) {
+		if (g->nr_sentences > SENTENCES) {
+			snprintf(sentence, sizeof(sentence),
+				 "%u more clients got no session",
+				 g->nr_sentences - SENTENCES);
+			o->log(o->log_arg, SHMUX_LOG_INFO, sentence);
+		}
+		g->log_since = now;
+		g->nr_sentences = 0;
+	}
+	if (g->nr_sentences++ < SENTENCES)
+		shmux__meeting_log(&c->meeting, g->address->text, err);
+}
+
+/* It is over: its socket is no longer watched. */
+static void client_forget(struct client *c)
+{
+	shmux__meeting_close(&c->meeting);
+	shmux_list_remove(&c->node);
+	c->g->nr_clients--;
+	c->g->buckets[c->bucket]--;
+	shmux__loop_free_later(c->g->loop, &c->watched);
+}
+
+static void client_drop(struct client *c)
+{
+	shmux__loop_remove(c->g->loop, socket_of(c));
+	client_forget(c);
+}
+
+/* The user with the most clients loses the one that has lasted longest. */
+static void make_way(struct shmux__gate *g)
+{
+	struct shmux_list *pos, *tmp;
+	uint32_t i, most = 0;
+	struct client *c;
+
+	for (i = 1; i < SHMUX_GATE_BUCKETS; i++)
+		if (g->buckets[i] > g->buckets[most])
+			most = i;
+	shmux_list_for_each_safe(pos, tmp, &g->clients) {
+		c = shmux_container_of(pos, struct client, node);
+		if (c->bucket != most)
+			continue;
+		client_log(c, -ETIMEDOUT);
+		client_drop(c);
+		return;
+	}
+}
+
+/* For the end of a rest, or for the next sweep; for nothing without either. */
+static void timer_arm(struct shmux__gate *g)
+{
+	uint64_t ns = g->rests ? REST : g->nr_clients ? SWEEP : 0;
+	struct itimerspec in = { .it_value = shmux_clock_timespec(ns) };
+
+	timerfd_settime(g->timer_fd, 0, &in, NULL);
+}
+
+/*
+ * Go on with a client that is not watched. Its meeting may end by closing its
+ * socket, which a forked child of ours may hold: then the epoll descriptor would
+ * still tell of it, and name a client that is gone.
+ */
+static void client_serve(struct client *c)
+{
+	struct shmux__gate *g = c->g;
+	struct shmux_session *s;
+	int err;
+
+	err = shmux__meeting_step(&c->meeting, g->address->text, &s);
+	if (err == -EAGAIN) {
+		err = shmux__loop_add(g->loop, socket_of(c),
+				      (uint32_t)shmux__hello_events(
+					      c->meeting.hello),
+				      &c->watched);
+		if (!err) {
+			if (g->nr_clients == 1)
+				timer_arm(g);
+			return;
+		}
+	}
+	if (err)
+		client_log(c, err);
+	/* Its socket is the session's now, and watched as such, if at all. */
+	client_forget(c);
+	if (!err)
+		g->admitted(g->arg, s);
+}
+
+static int client_ready(struct shmux__watched *w)
+{
+	struct client *c = shmux_container_of(w, struct client, watched);
+
+	shmux__loop_remove(c->g->loop, socket_of(c));
+	client_serve(c);
+	return 0;
+}
+
+/* Leave the listening socket alone for a while, or turn to it again. */
+static void rest(struct shmux__gate *g, bool rests)
+{
+	shmux__loop_change(g->loop, g->endpoint.fd, rests ? 0 : EPOLLIN,
+			   &g->endpoint_watched);
+	g->rests = rests;
+	timer_arm(g);
+}
+
+/* Those with whom it is over without their having hung up. */
+static void sweep(struct shmux__gate *g)
+{
+	struct shmux_list *pos, *tmp;
+
+	shmux_list_for_each_safe(pos, tmp, &g->clients)
+		client_ready(&shmux_container_of(pos, struct client, node)
+				      ->watched);
+	timer_arm(g);
+}
+
+static int timer_ready(struct shmux__watched *w)
+{
+	struct shmux__gate *g =
+		shmux_container_of(w, struct shmux__gate, timer_watched);
+
+	if (g->rests)
+		rest(g, false);
+	else
+		sweep(g);
+	return 0;
+}
+
+/* Whether there are descriptors for what a hello brings: a memfd and a pidfd. */
+static bool has_room(const struct shmux__gate *g)
+{
+	int fds[2], nr = 0;
+	bool room;
+
+	while (nr < 2 && (fds[nr] = fcntl(g->timer_fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		nr++;
+	room = nr == 2;
+	while (nr)
+		close(fds[--nr]);
+	return room;
+}
+
+/* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
+static int connection_take(struct shmux__gate *g)
+{
+	struct client *c;
+	int fd;
+
+	fd = shmux__endpoint_accept(&g->endpoint);
+	if (fd < 0 && fd != -EAGAIN && g->nr_clients) {
+		make_way(g);
+		fd = shmux__endpoint_accept(&g->endpoint);
+	}
+	if (fd < 0 && fd != -EAGAIN)
+		rest(g, true);
+	if (fd < 0)
+		return fd;
+	/* What its hello brings is lost if there is no descriptor for it. */
+	while (g->nr_clients && !has_room(g))
+		make_way(g);
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	if (shmux__meeting_open(&c->meeting, fd, SHMUX_ROLE_ACCEPTOR, true,
+				g->session_options, admit, g)) {
+		free(c);
+		return 0;
+	}
+	c->watched.ready = client_ready;
+	c->g = g;
+	shmux_list_append(&g->clients, &c->node);
+	c->bucket = shmux__meeting_peer(&c->meeting)->uid % SHMUX_GATE_BUCKETS;
+	g->buckets[c->bucket]++;
+	g->nr_clients++;
+	/* First: what it has said already saves it from being one too many. */
+	client_serve(c);
+	if (g->nr_clients > CLIENTS_MAX)
+		make_way(g);
+	return 0;
+}
+
+static int endpoint_ready(struct shmux__watched *w)
+{
+	struct shmux__gate *g =
+		shmux_container_of(w, struct shmux__gate, endpoint_watched);
+	int n, err = 0;
+
+	for (n = 0; n < CONNECTS && !err; n++)
+		err = connection_take(g);
+	return err == -EAGAIN ? 0 : err;
+}
+
+int shmux__gate_open(struct shmux__gate *g)
+{
+	const struct shmux_listener_options *o = g->options;
+	uid_t uid = o->flags & SHMUX_LISTENER_UID ? o->uid : (uid_t)-1;
+	gid_t gid = o->flags & SHMUX_LISTENER_GID ? o->gid : (gid_t)-1;
+	int err;
+
+	g->rests = false;
+	g->nr_clients = g->nr_sentences = 0;
+	g->log_since = 0;
+	memset(g->buckets, 0, sizeof(g->buckets));
+	shmux_list_init(&g->clients);
+	g->endpoint_watched = (struct shmux__watched){ .ready = endpoint_ready };
+	g->timer_watched = (struct shmux__watched){ .ready = timer_ready };
+
+	err = shmux__endpoint_open(&g->endpoint, &g->address->sun,
+				   g->address->sun_len, (int)o->backlog,
+				   o->mode & 0666, uid, gid);
+	if (err)
+		return err;
+	g->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (g->timer_fd < 0) {
+		err = -errno;
+		goto err_close_endpoint;
+	}
+	err = shmux__loop_add(g->loop, g->endpoint.fd, EPOLLIN,
+			      &g->endpoint_watched);
+	if (!err)
+		err = shmux__loop_add(g->loop, g->timer_fd, EPOLLIN,
+				      &g->timer_watched);
+	if (err)
+		goto err_close_timer;
+	return 0;
+
+err_close_timer:
+	close(g->timer_fd);
+err_close_endpoint:
+	shmux__endpoint_close(&g->endpoint);
+	return err;
+}
+
+void shmux__gate_close(struct shmux__gate *g)
+{
+	struct shmux_list *pos, *tmp;
+
+	shmux_list_for_each_safe(pos, tmp, &g->clients)
+		client_drop(shmux_container_of(pos, struct client, node));
+	close(g->timer_fd);
+	/* Now there is a descriptor for its lock, if none was left. */
+	shmux__endpoint_close(&g->endpoint);
+}

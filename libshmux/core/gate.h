@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * gate.h - a name, and those who connect to it until they have a session
+ *
+ * Strangers can connect at will, and say nothing. So meetings are bounded; who
+ * has the most loses its oldest, and a flood of one user's costs that user only.
+ * When descriptors run out, meetings make way too; if there is none left, the
+ * listening socket is left alone for a while, and who connects waits in its
+ * backlog. The death of a client that has not said hello, while a child of its
+ * has the socket too, is found by looking now and then.
+ *
+ * Under the lock of the listener's.
+ */
+#ifndef SHMUX_CORE_GATE_H
+#define SHMUX_CORE_GATE_H
+
+#include <shmux/listener.h>
+
+#include "base/list.h"
+#include "core/address.h"
+#include "core/loop.h"
+#include "region/endpoint.h"
+
+#define SHMUX_GATE_BUCKETS 64
+
+struct shmux__gate {
+	/* Set before open; they outlive it. */
+	struct shmux__loop *loop;
+	const struct shmux__address *address;
+	const struct shmux_listener_options *options;
+	const struct shmux_session_options *session_options;
+	/* A client has got a session, which is the callee's. */
+	void (*admitted)(void *arg, struct shmux_session *s);
+	void *arg;
+
+	/* Private. */
+	struct shmux__endpoint endpoint;
+	struct shmux__watched endpoint_watched, timer_watched;
+	int timer_fd;
+	bool rests;			/* does not look at the listening socket */
+	struct shmux_list clients;	/* in order of age */
+	uint32_t nr_clients;
+	uint32_t buckets[SHMUX_GATE_BUCKETS];	/* how many clients, by user */
+	uint64_t log_since;		/* when the second began */
+	uint32_t nr_sentences;		/* in this second, also those not said */
+};
+
+/* Take the name and watch it. Return: 0 or -errno. */
+int shmux__gate_open(struct shmux__gate *g);
+
+/* Drop who has no session yet, and let the name go. */
+void shmux__gate_close(struct shmux__gate *g);
+
+#endif /* SHMUX_CORE_GATE_H */
