@@ -131,7 +131,8 @@ struct shmux_session {
 	bool events_on;			/* somebody pumps */
 	bool in_pump;			/* just now */
 	bool told;			/* @event_fd has been written to */
-	bool wants_room;		/* a write without waiting met a full link */
+	bool wants_room;		/* a call without waiting met a full link */
+	bool wants_open;		/* an open did */
 	bool room_seen;			/* which is not full any more */
 	bool wants_span;		/* one met as many spans as may be kept */
 	uint32_t nr_spans;		/* reserved, not yet submitted nor cancelled */
@@ -154,7 +155,7 @@ struct shmux_session {
 	struct shmux__fifo accept_queue;
 	uint32_t accept_depth;
 	struct shmux__fifo ready;	/* streams with events for the pump */
-	bool accept_event, dead_event;	/* not yet told */
+	bool accept_event, open_event, dead_event;	/* not yet told */
 
 	/* What is to be said as soon as there is room. */
 	struct shmux_list control;

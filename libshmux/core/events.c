@@ -138,6 +138,12 @@ static int harvest(struct shmux_session *s, struct shmux_event *events, int max)
 			.events = SHMUX_EVENT_ACCEPT,
 		};
 	}
+	if (s->open_event && nr < max) {
+		s->open_event = false;
+		events[nr++] = (struct shmux_event){
+			.events = SHMUX_EVENT_WRITE,
+		};
+	}
 	while (nr < max && (st = shmux__fifo_pop_queue(&s->ready))) {
 		st->state &= ~STREAM_ON_QUEUE;
 		if (st->state & STREAM_CLOSED) {
@@ -195,7 +201,8 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	if (!s->error && !leads)
 		shmux__pump(s, SHMUX_DRAIN_BATCH * 4);
 	if (s->wants_room && !s->error && (s->room_seen || l->ops->has_room(l))) {
-		s->wants_room = s->room_seen = false;
+		s->open_event |= s->wants_open;
+		s->wants_room = s->room_seen = s->wants_open = false;
 		shmux__table_each(&s->tables[0], note_writable);
 		shmux__table_each(&s->tables[1], note_writable);
 	}

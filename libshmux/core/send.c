@@ -170,13 +170,10 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 		if (s->error)
 			return s->error;
 		st->state |= STREAM_WANTS_WRITE;
-		/* For the pump, if there is one, to tell when there is some. */
-		if (err == NO_SPAN) {
+		if (err == NO_SPAN)
 			s->wants_span = true;
-		} else if (room && s->events_on) {
-			s->wants_room = true;
-			shmux__room_wanted(s);
-		}
+		else if (room)
+			shmux__room_missed(s);
 		return -EAGAIN;
 	}
 	err = shmux__wait(w, send_deadline(st), room);

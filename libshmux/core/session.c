@@ -206,7 +206,7 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 	uint64_t slice;
 	int err;
 
-	if (flags & ~SHMUX_STREAM_MESSAGES)
+	if (flags & ~(SHMUX_STREAM_MESSAGES | SHMUX_STREAM_NOWAIT))
 		return -EINVAL;
 	if ((flags & SHMUX_STREAM_MESSAGES) &&
 	    !(s->link->features & SHMUX_FEATURE_MESSAGES))
@@ -250,6 +250,14 @@ err_free:
 		if (err != -EAGAIN)
 			break;
 		s->counters.room_stalls++;
+		if (flags & SHMUX_STREAM_NOWAIT) {
+			shmux__session_check(s);
+			if (s->error)
+				continue;
+			s->wants_open = true;
+			shmux__room_missed(s);
+			break;
+		}
 		if (cancelled && shmux_load_relaxed(cancelled)) {
 			err = -ECANCELED;
 			break;

@@ -192,6 +192,14 @@ void shmux__room_wanted(struct shmux_session *s)
 	}
 }
 
+void shmux__room_missed(struct shmux_session *s)
+{
+	if (!s->events_on)
+		return;
+	s->wants_room = true;
+	shmux__room_wanted(s);
+}
+
 /* Nobody leads any more; the poller's reasons are to be armed again. */
 static void rewatch(struct shmux_session *s)
 {

@@ -119,6 +119,9 @@ bool shmux__watch(struct shmux_session *s, uint32_t reasons);
  */
 void shmux__room_wanted(struct shmux_session *s);
 
+/* A call that does not wait met a full link: the pump tells when it is not. */
+void shmux__room_missed(struct shmux_session *s);
+
 /* Room was made by a call of ours, of which the peer will not tell. */
 void shmux__room_made(struct shmux_session *s);
 

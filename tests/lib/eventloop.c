@@ -193,6 +193,34 @@ TEST_F(eventloop, credit_after_there_was_none_is_an_event)
 	EXPECT_LT(0, shmux_stream_try_write(self->near, "x", 1));
 }
 
+TEST_F(eventloop, room_for_an_open_after_there_was_none_is_an_event)
+{
+	enum { SLOTS = 64 };
+	struct shmux_stream *opened[SLOTS + 1];
+	struct pair pair;
+	int nr = 0, err = 0;
+
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, SESSION_OPTIONS(.ring_slots = SLOTS), NULL));
+	ASSERT_LE(0, shmux_session_fd(pair.session));
+	settle(_metadata, pair.session);
+	while (!err && nr <= SLOTS) {
+		err = shmux_session_open(pair.session, SHMUX_STREAM_NOWAIT, &opened[nr]);
+		nr += !err;
+	}
+	ASSERT_EQ(-EAGAIN, err);
+	EXPECT_FALSE(is_readable(pair.session, 50));
+	ASSERT_LE(0, far_pump(&pair.far));
+
+	ASSERT_TRUE(is_readable(pair.session, 10000));
+	ASSERT_EQ(1, shmux_session_pump(pair.session, self->events, NR_EVENTS));
+	EXPECT_EQ(NULL, self->events[0].stream);
+	EXPECT_EQ(SHMUX_EVENT_WRITE, self->events[0].events);
+	EXPECT_EQ(0, shmux_session_open(pair.session, SHMUX_STREAM_NOWAIT, &opened[nr++]));
+	while (nr--)
+		shmux_stream_close(opened[nr]);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
 TEST_F(eventloop, stream_that_waits_to_be_accepted_is_an_event)
 {
 	struct shmux_stream *st;

@@ -25,11 +25,15 @@
  * or a context is closed when no call on it is under way. The library starts no
  * thread and prints nothing; its one global is the list of listening sockets,
  * which a forked child closes. It does not handle signals: a signal does not end
- * a wait.
+ * a wait. No call is async-signal-safe, nor a cancellation point that may be used:
+ * a thread in a call is woken by _unblock(), not ended by pthread_cancel(3) or
+ * left by longjmp(3).
  *
  * Forks. Sessions and streams are their process's: in a forked child calls on
  * them fail with -ECHILD, and closing them there does not disturb the parent. A
- * listener is only to be used and closed by the process that opened it.
+ * listener is only to be used and closed by the process that opened it. A fork
+ * while another thread is in a call leaves that call's locks taken in the child:
+ * until it execs it uses only what it makes itself.
  *
  * Ownership. What a function returns through a pointer is the caller's, to be
  * closed, released or freed as said there. Options are copied.

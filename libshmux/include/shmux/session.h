@@ -136,18 +136,22 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
 /* Stream kinds. */
 #define SHMUX_STREAM_BYTES	0x0u
 #define SHMUX_STREAM_MESSAGES	0x1u
+/* Beside the kind: do not wait for room in the ring. */
+#define SHMUX_STREAM_NOWAIT	0x2u
 
 /**
  * shmux_session_open() - open a stream
  * @s: the session
- * @flags: SHMUX_STREAM_BYTES or SHMUX_STREAM_MESSAGES
+ * @flags: SHMUX_STREAM_BYTES or SHMUX_STREAM_MESSAGES, and SHMUX_STREAM_NOWAIT
  * @stream: out
  *
- * Waits only for room in the ring. The stream can be written to at once; if the
+ * Waits only for room in the ring, but without a deadline: a peer that never
+ * reads can make it wait until shmux_session_unblock(). The stream can be written to at once; if the
  * peer refuses it, it is reset with SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or
  * _GOING_AWAY.
  *
- * Return: 0; -EOPNOTSUPP: the peer does not know streams of that kind;
+ * Return: 0; -EAGAIN: not to wait, and the ring is full (an event tells when to
+ * try again); -EOPNOTSUPP: the peer does not know streams of that kind;
  * -ESHUTDOWN: after a go-away of either side; -ENOSPC: @streams_max
  * are open, or the budget has not even a first grant.
  */
@@ -247,7 +251,8 @@ SHMUX_API int shmux_session_ping(struct shmux_session *s, uint64_t deadline,
 
 /* What a stream is ready for. */
 #define SHMUX_EVENT_READ	0x1u	/* bytes, a message, the end, or an error */
-#define SHMUX_EVENT_WRITE	0x2u	/* room after a write's -EAGAIN, or an error */
+/* Room after a write's -EAGAIN, or an error; @stream NULL: after an open's. */
+#define SHMUX_EVENT_WRITE	0x2u
 #define SHMUX_EVENT_ACCEPT	0x4u	/* @stream NULL: streams wait to be accepted */
 #define SHMUX_EVENT_DEAD	0x8u	/* @stream NULL: the session is over */
 
