@@ -162,6 +162,20 @@ void shmux__control_flush(struct shmux_session *s)
 		shmux__room_wanted(s);
 }
 
+int shmux__control_ask(struct shmux_session *s)
+{
+	struct shmux__link *l = s->link;
+	int err;
+
+	if (l->frames_sent == s->asked_for_chunks ||
+	    !(l->features & SHMUX_FEATURE_BLOCKED))
+		return 0;
+	err = send_u32(s, SHMUX_FRAME_BLOCKED, 0, 0);
+	if (!err)
+		s->asked_for_chunks = l->frames_sent;
+	return err;
+}
+
 int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code)
 {
 	struct shmux__refusal *more;

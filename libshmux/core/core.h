@@ -164,12 +164,14 @@ struct shmux_session {
 	uint32_t owes;			/* OWES_* */
 	uint32_t pong[2], go_away_code;
 	uint32_t peer_go_away_code;
+	uint64_t asked_for_chunks;	/* frames that had been sent by then */
 
 	/* Receiving. */
 	uint64_t budget_used;		/* sum of rx_limit */
 	struct shmux_list starved;	/* wait for budget */
-	uint64_t held;			/* bytes of the peer's chunks we hold */
+	uint64_t held;			/* bytes of the peer's arena that we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
+	struct shmux_list kept;		/* chunks that nobody reads; rx.c */
 	struct shmux__rx *spare_chunk_nodes;
 	struct shmux__rx *spare_buffer;
 	uint32_t nr_spare;
@@ -225,6 +227,11 @@ void shmux__pump_last_words(struct shmux_session *s);
 
 /* control.c: control frames out, as far as there is room */
 void shmux__control_flush(struct shmux_session *s);
+/*
+ * Ask the peer for the chunks it holds, unless nothing was sent since. Return: 0,
+ * or -EAGAIN: no room.
+ */
+int shmux__control_ask(struct shmux_session *s);
 int shmux__control_refuse(struct shmux_session *s, uint32_t id, uint32_t code);
 
 /* stream.c */

@@ -275,8 +275,13 @@ static int on_reset(struct shmux_session *s, const struct shmux__frame *f)
 
 static int on_blocked(struct shmux_session *s, const struct shmux__frame *f)
 {
-	struct shmux_stream *st = shmux__session_find(s, f->id);
+	struct shmux_stream *st;
 
+	if (!f->id) {
+		shmux__rx_give_way(s);
+		return 0;
+	}
+	st = shmux__session_find(s, f->id);
 	if (st)
 		shmux__credit_wanted(st, f->value[0]);
 	return 0;

@@ -17,19 +17,47 @@
 #define BUFFER_MAX 16384u	/* of a spare one, too */
 #define SPARE_MAX 64u
 
-static struct shmux__rx *chunk_node(struct shmux_session *s)
+/* A node whose payload came in a chunk. */
+struct chunk {
+	struct shmux_list kept;		/* in the session's, while it may be copied out */
+	struct shmux_stream *st;	/* whose it is, while it is queued */
+	char *copy;			/* or NULL: we hold the chunk */
+	bool wanted;			/* back, but the caller was looking at it */
+	struct shmux__rx node;
+};
+
+static struct chunk *to_chunk(struct shmux__rx *node)
 {
+	return shmux_container_of(node, struct chunk, node);
+}
+
+/* Bytes of the peer's arena that a chunk with @len bytes takes at least. */
+static uint32_t taken(uint32_t len)
+{
+	return (len + SHMUX_BLOCK_SIZE - 1) & ~(SHMUX_BLOCK_SIZE - 1);
+}
+
+static struct shmux__rx *chunk_node(struct shmux_stream *st)
+{
+	struct shmux_session *s = st->s;
 	struct shmux__rx *node = s->spare_chunk_nodes;
+	struct chunk *c;
 
 	if (node) {
 		s->spare_chunk_nodes = node->next;
 		s->nr_spare--;
+		c = to_chunk(node);
 	} else {
-		node = SHMUX_KEEP_ERRNO(malloc(sizeof(*node)));
+		c = SHMUX_KEEP_ERRNO(malloc(sizeof(*c)));
+		if (!c)
+			return NULL;
 	}
-	if (node)
-		node->size = 0;
-	return node;
+	c->st = st;
+	c->copy = NULL;
+	c->wanted = false;
+	c->node.size = 0;
+	shmux_list_append(&s->kept, &c->kept);
+	return &c->node;
 }
 
 static struct shmux__rx *buffer_node(struct shmux_session *s, uint32_t size)
@@ -121,16 +149,16 @@ int shmux__rx_add(struct shmux_stream *st, const struct shmux__frame *f,
 	 * payload is smaller than what holding it costs.
 	 */
 	keep = f->data && n > SHMUX_SLOT_NEXT_BODY * 16 &&
-	       s->held + f->len <= s->link->peer_arena_size / 2;
+	       s->held + taken(f->len) <= s->link->peer_arena_size / 2;
 	if (keep) {
-		node = chunk_node(s);
+		node = chunk_node(st);
 		if (!node)
 			return -ENOMEM;
 		node->data = f->data;
 		node->handle = f->handle;
 		node->len = f->len;
 		node->pos = pos;
-		s->held += f->len;
+		s->held += taken(f->len);
 	} else {
 		if (extend(st, f, pos, cost))
 			goto out_return;
@@ -163,7 +191,34 @@ struct shmux__rx *shmux__rx_pop(struct shmux_stream *st)
 	queued(st, -((int64_t)node->len - node->pos));
 	if (st->rx_whole == node)
 		st->rx_whole = NULL;
+	/* It may be for the caller to look at. */
+	if (!node->size)
+		shmux_list_remove(&to_chunk(node)->kept);
 	return node;
+}
+
+/* We read no more in the chunk. */
+static void give_back(struct shmux_session *s, struct chunk *c)
+{
+	s->held -= taken(c->node.len);
+	if (!s->error)
+		s->link->ops->chunk_return(s->link, c->node.handle);
+}
+
+static void drop_chunk(struct shmux_session *s, struct chunk *c)
+{
+	shmux_list_remove(&c->kept);
+	if (c->copy)
+		free(c->copy);
+	else
+		give_back(s, c);
+	if (s->nr_spare == SPARE_MAX) {
+		free(c);
+		return;
+	}
+	c->node.next = s->spare_chunk_nodes;
+	s->spare_chunk_nodes = &c->node;
+	s->nr_spare++;
 }
 
 /* Give back chunk and memory, not credit. */
@@ -172,23 +227,75 @@ static void drop(struct shmux_session *s, struct shmux__rx *node)
 	struct shmux__rx *spare;
 
 	if (!node->size) {
-		s->held -= node->len;
-		if (!s->error)
-			s->link->ops->chunk_return(s->link, node->handle);
-		if (s->nr_spare < SPARE_MAX) {
-			node->next = s->spare_chunk_nodes;
-			s->spare_chunk_nodes = node;
-			s->nr_spare++;
-			return;
-		}
-	} else if (node->size <= BUFFER_MAX &&
-		   (!s->spare_buffer || s->spare_buffer->size < node->size)) {
+		drop_chunk(s, to_chunk(node));
+		return;
+	}
+	if (node->size <= BUFFER_MAX &&
+	    (!s->spare_buffer || s->spare_buffer->size < node->size)) {
 		/* The larger one is kept. */
 		spare = s->spare_buffer;
 		s->spare_buffer = node;
 		node = spare;
 	}
 	free(node);
+}
+
+/*
+ * Let the node have what is unread in memory of our own, no more than it is
+ * charged for. Return: false without memory; then the chunk stays.
+ */
+static bool copy_out(struct shmux_session *s, struct chunk *c)
+{
+	struct shmux__rx *node = &c->node;
+	uint32_t n = node->len - node->pos;
+
+	c->copy = SHMUX_KEEP_ERRNO(malloc(n));
+	if (!c->copy)
+		return false;
+	memcpy(c->copy, node->data + node->pos, n);
+	shmux_list_remove(&c->kept);
+	give_back(s, c);
+	node->data = c->copy;
+	node->len = n;
+	node->pos = 0;
+	return true;
+}
+
+/*
+ * Each chunk leaves the list, so that a peer which asks again and again has no
+ * more from it.
+ */
+void shmux__rx_give_way(struct shmux_session *s)
+{
+	struct shmux_list *pos, *tmp;
+	struct chunk *c;
+
+	shmux_list_for_each_safe(pos, tmp, &s->kept) {
+		c = shmux_container_of(pos, struct chunk, kept);
+		if ((c->st->state & STREAM_PEEKED) &&
+		    c->st->rx_first == &c->node) {
+			shmux_list_remove(&c->kept);
+			c->wanted = true;
+		} else if (!copy_out(s, c)) {
+			return;
+		}
+	}
+}
+
+void shmux__rx_unpeek(struct shmux_stream *st)
+{
+	struct shmux_session *s = st->s;
+	struct chunk *c;
+
+	st->state &= ~STREAM_PEEKED;
+	if (st->state & (STREAM_RESET | STREAM_STOP_SENT)) {
+		shmux__rx_clear(st);
+	} else if (!st->rx_first->size) {
+		c = to_chunk(st->rx_first);
+		if (c->wanted && !copy_out(s, c))
+			shmux_list_append(&s->kept, &c->kept);
+		c->wanted = false;
+	}
 }
 
 void shmux__rx_free(struct shmux_stream *st, struct shmux__rx *node)
@@ -330,7 +437,7 @@ void shmux__rx_exit(struct shmux_session *s)
 
 	while ((node = s->spare_chunk_nodes)) {
 		s->spare_chunk_nodes = node->next;
-		free(node);
+		free(to_chunk(node));
 	}
 	free(s->spare_buffer);
 	s->spare_buffer = NULL;

@@ -3,8 +3,8 @@
  * rx.h - what a stream has received and nobody has read
  *
  * A queue of nodes: payload in private memory, or in a chunk of the peer's
- * arena that we hold. Small payloads of a byte stream share a node. Under the
- * session's lock.
+ * arena that we hold, until the peer needs it. Small payloads of a byte stream
+ * share a node. Under the session's lock.
  */
 #ifndef SHMUX_CORE_RX_H
 #define SHMUX_CORE_RX_H
@@ -13,12 +13,12 @@
 
 struct shmux__rx {
 	struct shmux__rx *next;
-	const char *data;	/* @buf, or in the peer's arena */
+	const char *data;	/* @buf, in the peer's arena, or a copy of that */
 	uint32_t len;		/* bytes at @data */
 	uint32_t pos;		/* of them read */
 	uint32_t cost;		/* credit to give back when it goes */
 	uint32_t handle;	/* of the chunk */
-	uint32_t size;		/* of @buf; 0: the payload is in a chunk */
+	uint32_t size;		/* of @buf; 0: the payload came in a chunk */
 	bool more;		/* the message goes on in the next node */
 	char buf[];
 };
@@ -42,15 +42,20 @@ void shmux__rx_clear(struct shmux_stream *st);
 /* The same, but what the caller peeks at stays until its next reading call. */
 void shmux__rx_discard(struct shmux_stream *st);
 
+void shmux__rx_unpeek(struct shmux_stream *st);
+
 /* A reading call begins: what was peeked at may go. */
 static inline void shmux__rx_begin(struct shmux_stream *st)
 {
-	if (__builtin_expect(st->state & STREAM_PEEKED, 0)) {
-		st->state &= ~STREAM_PEEKED;
-		if (st->state & (STREAM_RESET | STREAM_STOP_SENT))
-			shmux__rx_clear(st);
-	}
+	if (__builtin_expect(st->state & STREAM_PEEKED, 0))
+		shmux__rx_unpeek(st);
 }
+
+/*
+ * The peer finds no chunk in its arena: copy out what is queued there, and give
+ * it back; what the caller peeks at once it does so no more.
+ */
+void shmux__rx_give_way(struct shmux_session *s);
 
 /*
  * Copy at most @size bytes out and consume them; with a message stream they

@@ -27,6 +27,24 @@
 #define PIECE 1024u
 #define INLINE_ALL 8192u
 
+/*
+ * Who finds no chunk waits so long, ns, for the peer to read and give some back,
+ * before it asks for them: to give them back unread costs the peer a copy.
+ */
+#define CHUNK_PATIENCE UINT64_C(1000000)
+
+/* A call that writes, and may wait. */
+struct writer {
+	struct shmux__waiter waiter;
+	uint64_t ask_at;	/* for chunks; 0: there were some, or it has asked */
+};
+
+static void writer_init(struct writer *w, struct shmux_stream *st)
+{
+	shmux__waiter_init(&w->waiter, st->s, st, WAIT_WRITE);
+	w->ask_at = 0;
+}
+
 /* Where a call reads from: a list of buffers and how far it is. */
 struct source {
 	const struct iovec *iov;
@@ -142,21 +160,41 @@ static inline void unblocked(struct shmux_stream *st)
 #define NO_CREDIT	(-ENOBUFS)
 #define NO_ROOM		(-EAGAIN)
 #define NO_SPAN		(-ENOSR)	/* we keep all we may */
+#define NO_CHUNK	(-ENOSPC)
+
+/*
+ * There is no chunk, perhaps because the peer holds what nobody reads. Return:
+ * how long to wait for one.
+ */
+static uint64_t lack_chunk(struct writer *w, uint64_t deadline)
+{
+	struct shmux_session *s = w->waiter.s;
+
+	if (!w->ask_at)
+		w->ask_at = shmux_clock_now() + CHUNK_PATIENCE;
+	if (shmux_clock_left(w->ask_at))
+		return w->ask_at < deadline ? w->ask_at : deadline;
+	/* Without room to ask the next try does. */
+	if (!shmux__control_ask(s))
+		w->ask_at = 0;
+	return deadline;
+}
 
 /*
  * A try has met @err. Wait until there may be more. Return: 0 to try again, or
  * the error that ends the call.
  */
-static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
+static int send_wait(struct shmux_stream *st, struct writer *w, int err,
 		     size_t want, unsigned int flags)
 {
 	struct shmux_session *s = st->s;
+	uint64_t until = send_deadline(st);
 	bool room;
 
 	if (err == NO_CREDIT) {
 		s->counters.credit_stalls++;
 		say_blocked(st, want);
-	} else if (err == NO_ROOM || err == NO_SPAN) {
+	} else if (err == NO_ROOM || err == NO_CHUNK || err == NO_SPAN) {
 		s->counters.room_stalls++;
 	} else {
 		if (err == -EPROTO)
@@ -166,6 +204,8 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 	/* To say that the credit is out takes room as well. */
 	room = err != NO_CREDIT || !(st->state & STREAM_BLOCKED_SENT);
 	if (flags & SHMUX_NOWAIT) {
+		if (err == NO_CHUNK)
+			shmux__control_ask(s);
 		shmux__session_check(s);
 		if (s->error)
 			return s->error;
@@ -176,7 +216,9 @@ static int send_wait(struct shmux_stream *st, struct shmux__waiter *w, int err,
 			shmux__room_missed(s);
 		return -EAGAIN;
 	}
-	err = shmux__wait(w, send_deadline(st), room);
+	if (err == NO_CHUNK)
+		until = lack_chunk(w, until);
+	err = shmux__wait(&w->waiter, until, room);
 	err = shmux__waited(err, send_deadline(st));
 	if (err && send_error(st))
 		return send_error(st);
@@ -198,7 +240,7 @@ static void spent(struct shmux_stream *st, uint32_t had, uint32_t now)
 	st->s->counters.bytes_sent += now - had;
 }
 
-/* Send some bytes of a byte stream. Return: how many, NO_CREDIT, NO_ROOM. */
+/* Send some bytes of a byte stream. Return: how many, or what it ran into. */
 static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			 bool last, unsigned int flags)
 {
@@ -256,13 +298,13 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			  unsigned int flags)
 {
 	struct shmux_session *s = st->s;
-	struct shmux__waiter w;
+	struct writer w;
 	size_t done = 0, len;
 	const char *at;
 	ssize_t n;
 	int err;
 
-	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	writer_init(&w, st);
 	for (;;) {
 		err = send_error(st);
 		if (err)
@@ -279,6 +321,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 		at = source_at(src, &len);
 		n = put_bytes(st, at, len, len == src->left, flags);
 		if (n > 0) {
+			w.ask_at = 0;
 			source_skip(src, (size_t)n);
 			done += (size_t)n;
 			if (!src->left)
@@ -295,7 +338,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 	}
 	if (st->state & STREAM_FIN_SENT)
 		shmux__stream_settle(st);
-	shmux__wait_end(&w);
+	shmux__wait_end(&w.waiter);
 	return done ? (ssize_t)done : err;
 }
 
@@ -316,7 +359,7 @@ static int put_small(struct shmux_stream *st, const struct source *src,
 				(uint32_t)len);
 }
 
-/* Send the next part of a message. Return: its length or NO_ROOM. */
+/* Send the next part of a message. Return: its length, or what it ran into. */
 static ssize_t put_part(struct shmux_stream *st, struct source *src,
 			uint32_t part, uint32_t fin)
 {
@@ -365,7 +408,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	struct shmux__link *l = s->link;
 	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0, part;
 	size_t len = src->left;
-	struct shmux__waiter w;
+	struct writer w;
 	uint32_t cost, left = 0;
 	bool begun = false;
 	ssize_t n;
@@ -379,7 +422,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 		return -EMSGSIZE;
 	cost = shmux__cost((uint32_t)len);
 
-	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	writer_init(&w, st);
 	for (;;) {
 		err = send_error(st);
 		if (err)
@@ -393,6 +436,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 		else
 			n = put_part(st, src, part, fin);
 		if (n >= 0) {
+			w.ask_at = 0;
 			if (!begun) {
 				st->tx_credit -= cost;
 				left = cost;
@@ -430,7 +474,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 			shmux__stream_settle(st);
 		}
 	}
-	shmux__wait_end(&w);
+	shmux__wait_end(&w.waiter);
 	return err ? err : (ssize_t)len;
 }
 
@@ -563,7 +607,7 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 {
 	struct shmux_session *s = st->s;
 	struct shmux__link *l = s->link;
-	struct shmux__waiter w;
+	struct writer w;
 	struct shmux__chunk c;
 	uint32_t cost;
 	int err;
@@ -579,7 +623,7 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 	if (err)
 		return err;
 	shmux__drain(s);
-	shmux__waiter_init(&w, s, st, WAIT_WRITE);
+	writer_init(&w, st);
 	for (;;) {
 		err = send_error(st);
 		if (err)
@@ -604,7 +648,7 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 		if (err)
 			break;
 	}
-	shmux__wait_end(&w);
+	shmux__wait_end(&w.waiter);
 	shmux__leave(s);
 	return err;
 }

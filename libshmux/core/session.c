@@ -61,6 +61,7 @@ int shmux__session_new(struct shmux__link *link,
 	shmux_list_init(&s->waiters);
 	shmux_list_init(&s->control);
 	shmux_list_init(&s->starved);
+	shmux_list_init(&s->kept);
 	shmux__table_init(&s->tables[0], 0, options->streams_max);
 	shmux__table_init(&s->tables[1], 1, options->streams_max);
 	shmux_slab_init(&s->streams, sizeof(struct shmux_stream));

@@ -60,7 +60,8 @@ struct shmux__link_ops {
 
 	/*
 	 * Get a chunk of at least @size bytes, with the promise that it can be
-	 * sent. Return: 0, -EAGAIN, or -EPROTO if the peer returned nonsense.
+	 * sent. Return: 0; -EAGAIN: no room; -ENOSPC: no chunk; or -EPROTO if
+	 * the peer returned nonsense.
 	 */
 	int (*chunk_get)(struct shmux__link *l, uint32_t size,
 			 struct shmux__chunk *c);

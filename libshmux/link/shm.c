@@ -311,7 +311,7 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 		block = shmux__arena_get(&s->arena, order);
 		if (block < 0) {
 			s->wanted_chunk = at_most(s->wanted_chunk, order);
-			return -EAGAIN;
+			return -ENOSPC;
 		}
 	}
 	s->tx.kept++;

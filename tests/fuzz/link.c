@@ -567,12 +567,29 @@ static void touch(const void *data, size_t len)
 		(void)at[len - 1];
 }
 
-/* A chunk lies in the peer's arena; anything else in memory of the victim's. */
+static bool in_arena(const struct shmux__rx *node)
+{
+	return node->data >= peer.readable && node->data < peer.readable + peer.size;
+}
+
+/* Bytes of the peer's arena that a node keeps from the peer. */
+static uint64_t taken(const struct shmux__rx *node)
+{
+	if (!in_arena(node))
+		return 0;
+	return ((uint64_t)node->len + SHMUX_BLOCK_SIZE - 1) / SHMUX_BLOCK_SIZE * SHMUX_BLOCK_SIZE;
+}
+
+/* A chunk lies in the peer's arena; anything else, a copy of one too, in memory of the victim's. */
 static void check_node(const struct game *g, const struct shmux__rx *node)
 {
 	HOLD(node->pos <= node->len && node->len - node->pos <= node->cost);
 	if (node->size) {
 		HOLD(node->data == node->buf && node->len <= node->size);
+		return;
+	}
+	if (!in_arena(node)) {
+		touch(node->data, node->len);
 		return;
 	}
 	HOLD((size_t)(node->data - peer.readable) == (size_t)node->handle * SHMUX_BLOCK_SIZE);
@@ -597,8 +614,7 @@ static void sum_view(const struct shmux_view *view, uint64_t *cost)
 	check_node(sums.g, node);
 	touch(view->data, view->len);
 	*cost += node->cost;
-	if (!node->size)
-		sums.held += node->len;
+	sums.held += taken(node);
 }
 
 static void sum_stream(struct shmux_stream *st)
@@ -615,8 +631,7 @@ static void sum_stream(struct shmux_stream *st)
 		queued += node->len - node->pos;
 		if (!node->more)
 			whole = node;
-		if (!node->size)
-			sums.held += node->len;
+		sums.held += taken(node);
 		last = node;
 	}
 	HOLD(st->rx_last == last && st->rx_whole == whole);

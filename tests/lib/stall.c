@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* stall.c - streams that nobody reads: whom they hold up, and how much they hold */
 #include <errno.h>
+#include <poll.h>
 
 #include "kselftest_harness.h"
 #include "pair.h"
@@ -336,6 +337,214 @@ TEST_F(stall, writer_into_a_full_ring_takes_note_of_what_comes_in)
 	EXPECT_EQ(50000, far_finish(&pair.far, NULL));
 	shmux_stream_close(st);
 	EXPECT_EQ(0, pair_close(&pair));
+}
+
+/*
+ * What is not read lies here and there in the arena, so that there is no large
+ * chunk though most of it is free.
+ */
+FIXTURE(scattered)
+{
+	struct pair pair;
+	struct far *far;
+	struct shmux_stream *stalled, *near;
+};
+
+PAIR_VARIANTS(scattered);
+
+enum {
+	BLOCK = 4 * KIB,
+	CHUNK = 4 * BLOCK,
+	NR_BLOCKS = 16,
+	PIECE = 1000,
+	NR_PIECES = 4
+};
+
+FIXTURE_SETUP(scattered)
+{
+	struct shmux_span spans[NR_BLOCKS];
+
+	ASSERT_EQ(0, pair_open(&self->pair, variant->kind,
+			       SESSION_OPTIONS(.arena_size = NR_BLOCKS * BLOCK),
+			       SESSION_OPTIONS(.first_grant = 128 * KIB, .streams_max = 8)));
+	self->far = &self->pair.far;
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->stalled));
+	for (int i = 0; i < NR_BLOCKS; i++) {
+		ASSERT_EQ(0, shmux_stream_reserve(self->stalled, BLOCK, &spans[i], SHMUX_NOWAIT));
+	}
+	for (int i = 0; i < NR_BLOCKS; i++) {
+		if (i % 4) {
+			shmux_stream_cancel(self->stalled, &spans[i]);
+			continue;
+		}
+		pattern_fill(spans[i].data, PIECE, (uint64_t)i / 4 * PIECE, 1);
+		ASSERT_EQ(PIECE, shmux_stream_submit(self->stalled, &spans[i], PIECE, 0));
+	}
+	ASSERT_LE(0, far_pump(self->far));
+}
+
+static int64_t side_read_stalled(struct side *side)
+{
+	struct bulk bulk = { .len = NR_PIECES * PIECE, .piece = 700, .seed = 1 };
+
+	return bulk_read(side->streams[0], &bulk);
+}
+
+FIXTURE_TEARDOWN(scattered)
+{
+	/* It is all there still. */
+	if (!_metadata->aborted) {
+		EXPECT_EQ(NR_PIECES * PIECE, far_run(self->far, side_read_stalled));
+	}
+	shmux_stream_close(self->near);
+	shmux_stream_close(self->stalled);
+	PAIR_TEARDOWN(&self->pair);
+}
+
+TEST_F(scattered, pieces_of_a_stream_that_nobody_reads_hold_up_no_writer)
+{
+	struct bulk bulk = { .len = 20 * CHUNK, .piece = CHUNK, .seed = 2 };
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	shmux_stream_set_deadline(self->near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH);
+
+	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
+	EXPECT_EQ(20 * CHUNK, bulk_write(self->near, &bulk));
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(20 * CHUNK, far_finish(self->far, NULL));
+}
+
+static int64_t side_read_message(struct side *side)
+{
+	char buf[3 * CHUNK];
+
+	SIDE_EQ(sizeof(buf), shmux_stream_read(side->stream, buf, sizeof(buf)));
+	return pattern_check(buf, sizeof(buf), 0, 3);
+}
+
+TEST_F(scattered, pieces_of_a_stream_that_nobody_reads_hold_up_no_long_message)
+{
+	char message[3 * CHUNK];
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &self->near));
+	shmux_stream_set_deadline(self->near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH);
+	pattern_fill(message, sizeof(message), 0, 3);
+
+	far_begin(self->far, side_read_message, NULL, 0, 0);
+	EXPECT_EQ(sizeof(message), shmux_stream_write(self->near, message, sizeof(message)));
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(-1, far_finish(self->far, NULL));
+}
+
+static int64_t side_read_the_end(struct side *side)
+{
+	char byte;
+
+	return shmux_stream_read(side->stream, &byte, 1);
+}
+
+TEST_F(scattered, pieces_of_a_stream_that_nobody_reads_hold_up_no_reservation)
+{
+	struct shmux_span span;
+	int err;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	shmux_stream_set_deadline(self->near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH);
+
+	far_begin(self->far, side_read_the_end, NULL, 0, 0);
+	err = shmux_stream_reserve(self->near, CHUNK, &span, 0);
+	EXPECT_EQ(0, err);
+	if (!err)
+		shmux_stream_cancel(self->near, &span);
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(0, far_finish(self->far, NULL));
+}
+
+TEST_F(scattered, pieces_of_a_stream_that_nobody_reads_hold_up_nobody_who_does_not_wait)
+{
+	static char buf[CHUNK];
+	uint64_t until = shmux_now() + LONG_ENOUGH;
+	ssize_t n;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	far_begin(self->far, side_read_the_end, NULL, 0, 0);
+	while ((n = shmux_stream_try_write(self->near, buf, CHUNK)) == -EAGAIN &&
+	       shmux_now() < until)
+		;
+	EXPECT_LT(0, n);
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(1, far_finish(self->far, NULL));
+}
+
+TEST_F(scattered, poller_is_told_when_pieces_that_nobody_reads_have_made_way)
+{
+	struct shmux_session *session = self->pair.session;
+	struct pollfd fd = { .fd = shmux_session_fd(session), .events = POLLIN };
+	static char buf[CHUNK];
+	ssize_t n;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	session_pump(session);
+	far_begin(self->far, side_read_the_end, NULL, 0, 0);
+	while ((n = shmux_stream_try_write(self->near, buf, CHUNK)) == -EAGAIN &&
+	       poll(&fd, 1, (int)(LONG_ENOUGH / MSEC)) == 1)
+		session_pump(session);
+	EXPECT_LT(0, n);
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(1, far_finish(self->far, NULL));
+}
+
+TEST_F(scattered, who_tries_again_and_again_asks_the_peer_to_make_way_once)
+{
+	static char buf[CHUNK];
+	uint64_t sent;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	sent = session_counters(self->pair.session).frames_sent;
+	for (int i = 0; i < 1000; i++)
+		EXPECT_EQ(-EAGAIN, shmux_stream_try_write(self->near, buf, CHUNK));
+	EXPECT_EQ(sent + 1, session_counters(self->pair.session).frames_sent);
+	far_pump(self->far);
+	EXPECT_EQ(CHUNK, shmux_stream_try_write(self->near, buf, CHUNK));
+}
+
+static const void *peeked; /* over there */
+
+static int64_t side_peek(struct side *side)
+{
+	return shmux_stream_peek(side->streams[0], PIECE, &peeked);
+}
+
+static int64_t side_check_peeked(struct side *side)
+{
+	(void)side;
+	return pattern_check(peeked, PIECE, 0, 1);
+}
+
+TEST_F(scattered, what_is_peeked_at_stays_where_it_is_and_makes_way_when_it_is_so_no_more)
+{
+	struct shmux_span spans[NR_PIECES];
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	EXPECT_EQ(PIECE, far_run(self->far, side_peek));
+
+	/* The peer is asked, and gives back all but that one. */
+	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(self->near, CHUNK, &spans[0], SHMUX_NOWAIT));
+	far_pump(self->far);
+	for (int i = 0; i < NR_PIECES - 1; i++) {
+		ASSERT_EQ(0, shmux_stream_reserve(self->near, CHUNK, &spans[i], SHMUX_NOWAIT));
+		memset(spans[i].data, 0, CHUNK);
+	}
+	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(self->near, CHUNK, &spans[NR_PIECES - 1],
+						SHMUX_NOWAIT));
+	EXPECT_EQ(-1, far_run(self->far, side_check_peeked));
+
+	EXPECT_EQ(PIECE, far_run(self->far, side_peek));
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, CHUNK, &spans[NR_PIECES - 1], SHMUX_NOWAIT));
+	memset(spans[NR_PIECES - 1].data, 0, CHUNK);
+	EXPECT_EQ(-1, far_run(self->far, side_check_peeked));
+	for (int i = 0; i < NR_PIECES; i++)
+		shmux_stream_cancel(self->near, &spans[i]);
 }
 
 TEST_HARNESS_MAIN

@@ -5,6 +5,8 @@
  * The model is one array of bytes with the lengths of the whole messages in it,
  * and the bytes of the one that is not whole yet behind them.
  */
+#include <malloc.h>
+
 #include "core/rx.h"
 #include "core/credit.h"
 #include "effort.h"
@@ -66,6 +68,7 @@ FIXTURE_SETUP(rx)
 	self->session.options.budget = WINDOW;
 	shmux_list_init(&self->session.control);
 	shmux_list_init(&self->session.starved);
+	shmux_list_init(&self->session.kept);
 	self->st.s = &self->session;
 	self->st.state = STREAM_MESSAGES;
 	self->st.rx_limit = self->st.rx_granted = WINDOW;
@@ -151,7 +154,16 @@ static void read_one(struct __test_metadata *_metadata, FIXTURE_DATA(rx) * self)
 	self->st.rx_owed = 0;
 }
 
-TEST_F(rx, messages_come_out_whole_whatever_parts_are_given_up_or_looked_at)
+/* Every chunk goes back, but not what was in it. */
+static void give_way(struct __test_metadata *_metadata, FIXTURE_DATA(rx) * self)
+{
+	shmux__rx_give_way(&self->session);
+	for (int i = 0; i < NR_CHUNKS; i++)
+		ASSERT_EQ(NULL, chunks[i]);
+	EXPECT_EQ(0, self->session.held);
+}
+
+TEST_F(rx, messages_come_out_whole_whatever_parts_are_given_up_or_looked_at_or_copied_out)
 {
 	for (int i = 0; i < STEPS; i++) {
 		switch (random_between(&self->random, 0, 9)) {
@@ -163,6 +175,10 @@ TEST_F(rx, messages_come_out_whole_whatever_parts_are_given_up_or_looked_at)
 			break;
 		case 2 ... 3:
 			read_one(_metadata, self);
+			break;
+		case 4:
+			if (!random_between(&self->random, 0, 9))
+				give_way(_metadata, self);
 			break;
 		default:
 			receive(_metadata, self, random_between(&self->random, 0, 2));
@@ -188,6 +204,8 @@ TEST_F(rx, no_node_costs_less_than_it_holds_however_much_is_looked_at)
 			break;
 		case 1:
 			shmux__rx_settle(&self->st);
+			if (!random_between(&self->random, 0, 9))
+				give_way(_metadata, self);
 			break;
 		case 2 ... 4:
 			shmux__rx_copy(&self->st, buf,
@@ -207,6 +225,106 @@ TEST_F(rx, no_node_costs_less_than_it_holds_however_much_is_looked_at)
 		}
 		ASSERT_EQ(self->st.rx_limit, self->st.rx_granted + self->st.rx_owed + sum);
 	}
+}
+
+/* Payload that comes in a chunk; the first @pos bytes went to a reader. Return: its handle. */
+static uint32_t receive_chunk(struct __test_metadata *_metadata, FIXTURE_DATA(rx) * self,
+			      uint32_t len, uint32_t pos)
+{
+	struct shmux__frame f = { .len = len, .handle = chunk_lend(len) };
+	uint32_t cost = shmux__cost(len);
+
+	pattern_fill(chunks[f.handle], len, 0, f.handle);
+	f.data = chunks[f.handle];
+	self->st.rx_granted -= cost;
+	EXPECT_EQ(0, shmux__rx_add(&self->st, &f, pos, cost));
+	return f.handle;
+}
+
+static int nr_held(void)
+{
+	int nr = 0;
+
+	for (int i = 0; i < NR_CHUNKS; i++)
+		nr += chunks[i] != NULL;
+	return nr;
+}
+
+TEST_F(rx, chunks_are_held_up_to_half_of_the_blocks_of_the_arena)
+{
+	self->st.state = 0;
+	self->link.peer_arena_size = 16 * SHMUX_BLOCK_SIZE;
+	for (int i = 0; i < 16; i++)
+		receive_chunk(_metadata, self, CHUNKED, 0);
+	EXPECT_EQ(8, nr_held());
+	EXPECT_EQ(16 * CHUNKED, self->st.rx_queued);
+}
+
+TEST_F(rx, what_is_copied_out_takes_memory_for_what_is_unread_and_no_more)
+{
+	enum {
+		LEN = 60000,
+		DIRECT = 58000
+	};
+	static char buf[LEN];
+	uint32_t handle;
+
+	self->st.state = 0;
+	handle = receive_chunk(_metadata, self, LEN, DIRECT);
+	EXPECT_EQ(LEN - DIRECT - 1, shmux__rx_copy(&self->st, buf, LEN - DIRECT - 1));
+	shmux__rx_settle(&self->st);
+	EXPECT_EQ(SHMUX_CREDIT_MIN, self->st.rx_first->cost);
+
+	shmux__rx_give_way(&self->session);
+	EXPECT_EQ(NULL, chunks[handle]);
+	EXPECT_EQ(1, self->st.rx_queued);
+	EXPECT_GE(SHMUX_CREDIT_MIN, malloc_usable_size((void *)(uintptr_t)self->st.rx_first->data));
+	EXPECT_EQ(1, shmux__rx_copy(&self->st, buf, LEN));
+	EXPECT_EQ(-1, pattern_check(buf, 1, LEN - 1, handle));
+}
+
+TEST_F(rx, chunk_that_is_peeked_at_is_given_back_when_it_is_so_no_more_and_asked_for_once)
+{
+	static char buf[CHUNKED];
+	uint32_t first, second;
+	const char *data;
+
+	self->st.state = 0;
+	first = receive_chunk(_metadata, self, CHUNKED, 0);
+	second = receive_chunk(_metadata, self, CHUNKED, 0);
+	self->st.state |= STREAM_PEEKED;
+	data = self->st.rx_first->data;
+
+	shmux__rx_give_way(&self->session);
+	EXPECT_EQ(chunks[first], data);
+	EXPECT_EQ(data, self->st.rx_first->data);
+	EXPECT_EQ(NULL, chunks[second]);
+	/* Who asks again finds nothing to look at. */
+	EXPECT_TRUE(shmux_list_empty(&self->session.kept));
+	shmux__rx_give_way(&self->session);
+	EXPECT_EQ(chunks[first], data);
+
+	shmux__rx_begin(&self->st);
+	EXPECT_EQ(NULL, chunks[first]);
+	EXPECT_EQ(0, self->session.held);
+	EXPECT_EQ(CHUNKED, shmux__rx_copy(&self->st, buf, CHUNKED));
+	EXPECT_EQ(-1, pattern_check(buf, CHUNKED, 0, first));
+	EXPECT_EQ(CHUNKED, shmux__rx_copy(&self->st, buf, CHUNKED));
+	EXPECT_EQ(-1, pattern_check(buf, CHUNKED, 0, second));
+}
+
+TEST_F(rx, chunk_that_was_taken_stays_with_the_caller)
+{
+	struct shmux__rx *node;
+	uint32_t handle;
+
+	self->st.state = 0;
+	handle = receive_chunk(_metadata, self, CHUNKED, 0);
+	node = shmux__rx_pop(&self->st);
+	shmux__rx_give_way(&self->session);
+	EXPECT_EQ(chunks[handle], node->data);
+	shmux__rx_free(&self->st, node);
+	EXPECT_EQ(NULL, chunks[handle]);
 }
 
 TEST_HARNESS_MAIN

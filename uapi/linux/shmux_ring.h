@@ -72,6 +72,12 @@
  * The return ring of a region is at least as large as the number of blocks in
  * the other side's arena, so a return always finds room.
  *
+ * A receiver may leave payload in its chunk until it is read. A sender that finds
+ * no chunk says so with SHMUX_FRAME_BLOCKED of id 0, once until it has sent
+ * something again. The receiver then copies out what waits to be read and gives
+ * those chunks back, except while its application looks at them in place. So
+ * what nobody reads keeps nobody from writing.
+ *
  * Credit
  * ======
  * Each side may send, on each stream, as many bytes as the other has granted.
@@ -169,6 +175,7 @@ enum shmux_frame_type {
 	SHMUX_FRAME_END = 5,		/* id; flags FIN, STOP or both; no body */
 	SHMUX_FRAME_RESET = 6,		/* id; body struct shmux_body_u32: code */
 	SHMUX_FRAME_BLOCKED = 7,	/* id; body struct shmux_body_u32: bytes wanted */
+					/* or id 0: give back what is not read; 0 */
 	SHMUX_FRAME_GOAWAY = 8,		/* body struct shmux_body_u32: code */
 	SHMUX_FRAME_PING = 9,		/* body struct shmux_body_ping */
 	SHMUX_FRAME_PONG = 10,		/* body: that of the ping */
