@@ -276,6 +276,8 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			return err;
 	} else {
 		most = l->behind ? FRAGMENT_BEHIND : FRAGMENT;
+		if (most > l->chunk_max)
+			most = l->chunk_max;
 		if (n > most) {
 			n = most;
 			fin = 0;

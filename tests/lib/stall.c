@@ -547,4 +547,31 @@ TEST_F(scattered, what_is_peeked_at_stays_where_it_is_and_makes_way_when_it_is_s
 		shmux_stream_cancel(self->near, &spans[i]);
 }
 
+/* A sender whose peer is behind writes in larger pieces: never in one that is all of the arena. */
+TEST_F(scattered, span_that_is_reserved_holds_up_no_writer_whose_peer_is_behind)
+{
+	struct bulk bulk = { .len = 20 * CHUNK, .piece = 4 * CHUNK, .seed = 2 };
+	struct shmux_stream *unread;
+	struct shmux_span spans[NR_BLOCKS - NR_PIECES], span;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &unread));
+	for (int i = 0; i < NR_BLOCKS - NR_PIECES; i++)
+		ASSERT_EQ(0, shmux_stream_reserve(unread, BLOCK, &spans[i], SHMUX_NOWAIT));
+	for (int i = 0; i < NR_BLOCKS - NR_PIECES; i++) {
+		memset(spans[i].data, 0, PIECE);
+		ASSERT_EQ(PIECE, shmux_stream_submit(unread, &spans[i], PIECE, 0));
+	}
+	far_pump(self->far);
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, BLOCK, &span, SHMUX_NOWAIT));
+	shmux_stream_set_deadline(self->near, SHMUX_WRITE, shmux_now() + LONG_ENOUGH);
+
+	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
+	EXPECT_EQ(20 * CHUNK, bulk_write(self->near, &bulk));
+	shmux_stream_shutdown(self->near, SHMUX_WRITE);
+	EXPECT_EQ(20 * CHUNK, far_finish(self->far, NULL));
+	shmux_stream_cancel(self->near, &span);
+	shmux_stream_close(unread);
+}
+
 TEST_HARNESS_MAIN
