@@ -35,7 +35,6 @@ enum {
 	NR_THREADS = 8,
 	NR_MESSAGES = 120,
 	BUF = 32768,
-	ROUGH_LEN = 900, /* always in slots */
 };
 
 /* How long nothing may happen at all. */
@@ -400,15 +399,6 @@ static size_t some_len(struct thread *t, size_t most)
 	return len < most ? len : most;
 }
 
-/*
- * What is left unread on rough streams shall not lie in chunks: scattered over
- * the arena they leave no room for a large one of a calm stream.
- */
-static size_t some_len_for(struct thread *t, const struct slot *slot, size_t most)
-{
-	return some_len(t, !slot->calm && most > ROUGH_LEN ? ROUGH_LEN : most);
-}
-
 /* How a call on this stream may be cut short now. */
 static unsigned int may_of(const struct thread *t, const struct slot *slot)
 {
@@ -460,7 +450,7 @@ static void write_bytes(struct thread *t, struct slot *slot)
 {
 	struct way *way = &slot->out;
 	unsigned int may = may_of(t, slot), flags = 0;
-	size_t len = some_len_for(t, slot, way->len - way->at);
+	size_t len = some_len(t, way->len - way->at);
 	struct iovec iov[2];
 	int64_t n;
 
@@ -478,12 +468,9 @@ static void write_bytes(struct thread *t, struct slot *slot)
 		n = shmux_stream_write(slot->st, t->out, len);
 		break;
 	case 2:
-		if (slot->calm) {
-			n = write_in_place(t, slot, t->out, len, chance(t, 2) ? SHMUX_NOWAIT : 0);
-			may |= MAY_AGAIN | MAY_CANCEL;
-			break;
-		}
-		/* fallthrough */
+		n = write_in_place(t, slot, t->out, len, chance(t, 2) ? SHMUX_NOWAIT : 0);
+		may |= MAY_AGAIN | MAY_CANCEL;
+		break;
 	case 3:
 		doing(t, "try_write", slot);
 		n = shmux_stream_try_write(slot->st, t->out, len);
@@ -631,7 +618,7 @@ static void write_message(struct thread *t, struct slot *slot)
 {
 	unsigned int may = may_of(t, slot);
 	struct message_head head;
-	size_t len = some_len_for(t, slot, BUF);
+	size_t len = some_len(t, BUF);
 	struct iovec iov;
 	int64_t n;
 
@@ -653,7 +640,7 @@ static void write_message(struct thread *t, struct slot *slot)
 		may |= MAY_AGAIN | MAY_MSGSIZE;
 		break;
 	case 1:
-		if (slot->calm && len <= shmux_stream_reserve_max(slot->st)) {
+		if (len <= shmux_stream_reserve_max(slot->st)) {
 			n = write_in_place(t, slot, t->out, len, 0);
 			may |= MAY_CANCEL;
 			break;
