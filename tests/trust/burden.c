@@ -17,6 +17,7 @@ enum flood_kind {
 	FLOOD_TINY_BETWEEN_CHUNKS,
 	FLOOD_RANDOM,
 	FLOOD_CHUNKS,
+	FLOOD_CHUNKS_WANTED_BACK,
 	NR_FLOODS,
 };
 
@@ -47,6 +48,7 @@ static struct frame flood_record(const struct flood *flood, uint32_t k)
 		f.len = k * 2654435761u % 6000;
 		break;
 	case FLOOD_CHUNKS:
+	case FLOOD_CHUNKS_WANTED_BACK:
 		f.type = SHMUX_FRAME_DESCRIPTOR;
 		f.len = 65536;
 		break;
@@ -83,9 +85,10 @@ static bool flood_one(struct shmux_session *s, const struct flood *flood, uint32
 	uint32_t cost = shmux__cost(f.len), id = attacker_id(s, i, 1);
 	struct shmux_body_descriptor at = { attacker_header(s)->arena_offset, f.len };
 	struct shmux__producer *tx = &attacker_shm(s)->tx;
+	uint32_t none = 0;
 
 	shmux__producer_refresh(tx);
-	if (flooded[i].credit < cost || !shmux__producer_fits(tx, shmux__ring_slots(f.len), 0))
+	if (flooded[i].credit < cost || !shmux__producer_fits(tx, 1 + shmux__ring_slots(f.len), 0))
 		return false;
 	flooded[i].credit -= cost;
 	flooded[i].nr_said++;
@@ -93,6 +96,8 @@ static bool flood_one(struct shmux_session *s, const struct flood *flood, uint32
 		attacker_add(s, f.type, 0, id, &at, sizeof(at));
 	else
 		attacker_add(s, f.type, f.flags, id, body, f.len);
+	if (flood->kind == FLOOD_CHUNKS_WANTED_BACK)
+		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, 0, &none, sizeof(none));
 	return true;
 }
 
@@ -142,6 +147,7 @@ TEST_F(peer, whatever_it_sends_unread_takes_memory_in_proportion_to_the_budget)
 	static const char *const names[] = {
 		"tiny records",	       "tiny messages",	 "empty messages", "parts of a message",
 		"tiny between chunks", "random lengths", "chunks",
+		"chunks wanted back",
 	};
 	struct shmux_session_options options = {
 		.size = sizeof(options),
@@ -505,12 +511,13 @@ static int64_t side_talk_without_end(struct side *side)
 	int64_t i;
 
 	for (i = 0;; i++) {
-		if (!attacker_wait_room(s, 4, true))
+		if (!attacker_wait_room(s, 5, true))
 			return i;
 		attacker_add(s, SHMUX_FRAME_PONG, 0, 0, zero, 8);
 		attacker_add(s, SHMUX_FRAME_CREDIT, 0, id, zero, 4);
 		attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
 		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, id, zero, 4);
+		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, 0, zero, 4);
 		attacker_publish(s);
 		if (i % 64 == 0 && s->link->ops->check_alive(s->link))
 			return i;
@@ -585,20 +592,73 @@ TEST_F(peer, frames_without_end_keep_no_call_beyond_its_deadline)
 	check_deadlines_under(_metadata, self, side_talk_without_end);
 }
 
-/* --- how much one call takes in -------------------------------------------- */
-
+/* Fill the ring with such frames, that mean no stream. */
 static int64_t side_fill_ring(struct side *side)
 {
+	const struct frame *f = side->in;
 	struct shmux_session *s = side->session;
-	uint32_t zero[2] = { 0, 0 };
 	int64_t nr = 0;
 
 	shmux__producer_refresh(&attacker_shm(s)->tx);
 	for (; shmux__producer_fits(&attacker_shm(s)->tx, 1, 0); nr++)
-		attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
+		attacker_add(s, f->type, 0, 0, f->body, f->len);
 	attacker_publish(s);
 	return nr;
 }
+
+TEST_F(peer, asking_for_chunks_without_end_costs_no_more_for_those_that_are_peeked_at)
+{
+	enum {
+		NR = 500,
+		LEN = 2000,
+		ROUNDS = 5
+	};
+	static const struct frame fillings[] = {
+		{ .type = SHMUX_FRAME_CREDIT, .len = 4 },
+		{ .type = SHMUX_FRAME_BLOCKED, .len = 4 },
+	};
+	struct shmux_session_options options = {
+		.size = sizeof(options),
+		.first_grant = 4096,
+		.streams_max = NR,
+	};
+	uint64_t least[2] = { UINT64_MAX, UINT64_MAX }, begun, took;
+	struct shmux_stream *st[NR];
+	struct frame f = { .type = SHMUX_FRAME_DESCRIPTOR, .len = 8 };
+	const void *data;
+
+	join(_metadata, self, variant, &options);
+	f.body[0] = shmux__shm(self->s->link)->peer_arena_offset;
+	f.body[1] = LEN;
+	for (int i = 0; i < NR; i++) {
+		f.id = foe_id(self, i);
+		say_open(self, f.id);
+		say_frame(self, &f);
+		ASSERT_EQ(0, verdict(self));
+		st[i] = take_stream(_metadata, self);
+		ASSERT_EQ(LEN, shmux_stream_peek(st[i], LEN, &data));
+	}
+	/* They are held, and not copies. */
+	EXPECT_LE(NR * LEN, self->s->held);
+	for (int i = 0; i < 2 * ROUNDS; i++) {
+		far_call(&self->foe, side_fill_ring, &fillings[i % 2], sizeof(fillings[0]), NULL,
+			 0);
+		begun = cpu_time();
+		ASSERT_EQ(0, verdict(self));
+		took = cpu_time() - begun;
+		if (took < least[i % 2])
+			least[i % 2] = took;
+	}
+	TH_LOG("a ring full of credit for nothing %llu us, of asking for chunks %llu us",
+	       (unsigned long long)least[0] / 1000, (unsigned long long)least[1] / 1000);
+	EXPECT_GE(5 * least[0], least[1]);
+	EXPECT_LE(NR * LEN, self->s->held);
+	for (int i = 0; i < NR; i++)
+		shmux_stream_close(st[i]);
+	EXPECT_EQ(0, self->s->held);
+}
+
+/* --- how much one call takes in -------------------------------------------- */
 
 TEST_F(peer, each_call_takes_in_a_bounded_batch_however_much_there_is)
 {
@@ -606,6 +666,7 @@ TEST_F(peer, each_call_takes_in_a_bounded_batch_however_much_there_is)
 		BATCH = 32,
 		PUMPED = 128
 	};
+	struct frame pings = { .type = SHMUX_FRAME_PING, .len = 8 };
 	struct shmux_event events[4];
 	struct shmux_stream *st, *none;
 	struct shmux_span span;
@@ -619,7 +680,7 @@ TEST_F(peer, each_call_takes_in_a_bounded_batch_however_much_there_is)
 	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
 	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, PAST));
 	ASSERT_EQ(0, shmux_session_set_deadline(self->s, PAST));
-	far_run(&self->foe, side_fill_ring);
+	far_call(&self->foe, side_fill_ring, &pings, sizeof(pings), NULL, 0);
 	for (int i = 0; i < 19; i++) {
 		switch (i) {
 		case 0:
@@ -726,10 +787,11 @@ TEST_F(peer, peer_that_hangs_up_and_talks_on_is_heard_for_one_ring_and_no_longer
 		BATCH = 32
 	};
 	uint64_t begun, before, until = shmux_now() + LONG_ENOUGH;
+	struct frame pings = { .type = SHMUX_FRAME_PING, .len = 8 };
 	enum shmux_session_state state;
 
 	join(_metadata, self, variant, &roomy);
-	far_begin(&self->foe, side_feign_death, NULL, 0, 0);
+	far_begin(&self->foe, side_feign_death, &pings, sizeof(pings), 0);
 	do {
 		before = self->s->counters.frames_received;
 		begun = cpu_time();

@@ -329,6 +329,60 @@ TEST_F(peer, ids_that_nobody_may_have_are_passed_over_or_a_breach)
 	check_alive(_metadata, self, 0);
 }
 
+/* It may write over a chunk once it has it back; not what somebody looks at. */
+static int64_t side_blot(struct side *side)
+{
+	struct shmux_region_header *h = attacker_header(side->session);
+
+	memset((char *)h + h->arena_offset, 'y', h->arena_size);
+	return 0;
+}
+
+TEST_F(peer, peer_that_asks_for_its_chunks_gets_those_that_nobody_looks_at)
+{
+	enum {
+		LEN = 2000
+	};
+	struct frame f = { .type = SHMUX_FRAME_DESCRIPTOR, .len = 8, .body = { 0, LEN } };
+	struct shmux_stream *st[3];
+	struct shmux_view view;
+	const void *peeked, *again;
+	char buf[LEN];
+
+	join(_metadata, self, variant, &roomy);
+	for (uint32_t i = 0; i < 3; i++) {
+		say_open(self, foe_id(self, i));
+		f.id = foe_id(self, i);
+		f.body[0] = shmux__shm(self->s->link)->peer_arena_offset + i * SHMUX_BLOCK_SIZE;
+		say_frame(self, &f);
+		ASSERT_EQ(0, verdict(self));
+		st[i] = take_stream(_metadata, self);
+	}
+	ASSERT_EQ(LEN, shmux_stream_peek(st[1], LEN, &peeked));
+	ASSERT_EQ(LEN, shmux_stream_take(st[2], &view, 0));
+	EXPECT_EQ(3 * SHMUX_BLOCK_SIZE, self->s->held);
+	for (int i = 0; i < 3; i++) {
+		say_words(self, SHMUX_FRAME_BLOCKED, 0, 4, i ? UINT32_MAX : 0, 0);
+		EXPECT_EQ(0, verdict(self));
+		EXPECT_EQ(2 * SHMUX_BLOCK_SIZE, self->s->held);
+	}
+	far_run(&self->foe, side_blot);
+	/* Its own, from before. */
+	EXPECT_EQ(LEN, shmux_stream_read(st[0], buf, LEN));
+	EXPECT_EQ(0, buf[0] | buf[LEN - 1]);
+	/* Where they were. */
+	EXPECT_EQ('y', *(const char *)peeked);
+	EXPECT_EQ('y', *(const char *)view.data);
+	EXPECT_EQ(LEN, shmux_stream_peek(st[1], LEN, &again));
+	EXPECT_NE(peeked, again);
+	EXPECT_EQ(SHMUX_BLOCK_SIZE, self->s->held);
+	shmux_stream_release(st[2], &view);
+	EXPECT_EQ(0, self->s->held);
+	for (int i = 0; i < 3; i++)
+		shmux_stream_close(st[i]);
+	check_alive(_metadata, self, 10);
+}
+
 TEST_F(peer, pong_that_was_not_asked_for_is_a_breach)
 {
 	join(_metadata, self, variant, &small);

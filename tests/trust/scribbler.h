@@ -297,6 +297,8 @@ static inline void scribbler_behave(struct scribbler *sc)
 	case 6:
 		if (st->open && st->credit < 1000)
 			scribbler_say_words(sc, SHMUX_FRAME_BLOCKED, st->id, 5000, 0, 4);
+		else
+			scribbler_say_words(sc, SHMUX_FRAME_BLOCKED, 0, 0, 0, 4);
 		break;
 	default:
 		if (!st->open)
