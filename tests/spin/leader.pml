@@ -34,7 +34,11 @@
 #define READERS		2
 #define LOOP		2	/* the stream of the event loop */
 
+#ifdef BIG
+#define SLICES		3
+#else
 #define SLICES		1
+#endif
 
 /* --- the link ---------------------------------------------------------------- */
 

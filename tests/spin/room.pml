@@ -5,7 +5,8 @@
  * Two sides, each of which writes more than its ring holds and takes in what the
  * other writes; or one that writes, and a peer that only takes in: it polls and
  * never sleeps in the library, or it is a listener's and sleeps for new streams
- * alone. Payload leaves the ring for a private queue at once, as far as credit
+ * alone. Who writes may block, or have an event loop: then it tries, and polls
+ * for the descriptor until the pump names the stream. Payload leaves the ring for a private queue at once, as far as credit
  * allows, and credit is not what is short here. To publish and look is one step,
  * so is to arm, look and look again: wake.pml and ring.pml are about these.
  *
@@ -17,6 +18,9 @@
  *   publish        shmux__shm_publish()
  *   look           shmux__shm_look()
  *   arm            shm_arm()
+ *   looper         shmux_stream_try_write(): send_wait(), shmux__room_wanted();
+ *     pump         shmux_session_pump(), shmux__watch()
+ *     has_room     shm_has_room()
  *   poller         shmux_stream_try_read(), again and again
  *   listener       session_serve(), shmux__watch()
  *   lender, taker  shm_chunk_get(), take_returns(), shmux__returns_get();
@@ -27,13 +31,20 @@
  * spans that are reserved keep 3 at most (chunks_kept, shmux_stream_reserve()).
  *
  * Planted faults: NO_QUARTER, ROOM_UNRUNG, WRITER_ONLY_WAITS, FULL_UNTOLD,
- * NO_LOOK_FOR_ROOM, KEPT_MORE, INDEX_UNTOLD, RETURNS_SHORT, RETURN_UNRUNG.
+ * NO_LOOK_FOR_ROOM, KEPT_MORE, INDEX_UNTOLD, RETURNS_SHORT, RETURN_UNRUNG,
+ * ROOM_UNWATCHED, PUMP_BLIND, EIGHTH_ALONE.
  */
 #define SLOTS		8
 #define QUARTER		2
 #define CONTROL		1
 #define LONGEST		3
-#define RECORDS		4	/* that a side writes */
+#ifdef BIG
+#define RECORDS		5	/* that a side writes */
+#define FUTILE		9	/* tries, of both, since anything went on */
+#else
+#define RECORDS		4
+#define FUTILE		6
+#endif
 #define BATCH		2	/* records that one pump takes */
 #ifdef KEPT_MORE
 #define KEPT		4
@@ -178,7 +189,7 @@ again:
 #endif
 			publish();
 			futile++;
-			assert(futile < 6);
+			assert(futile < FUTILE);
 			if
 			:: room -> seen[me] = told[1 - me]
 			:: !room -> goto sleep
@@ -223,6 +234,87 @@ sleep:
 	:: !to_write && !to_take -> break
 	od;
 	atomic { publish() }
+}
+
+/* For the stream that met a full ring, and for what is like it. */
+#ifdef EIGHTH_ALONE
+#define has_room	(next[me] - consumer[me] + SLOTS / 8 + CONTROL + keeps <= SLOTS)
+#else
+#define has_room	(next[me] - consumer[me] + wanted + CONTROL + keeps <= SLOTS && \
+			 next[me] - consumer[me] + SLOTS / 8 + CONTROL + keeps <= SLOTS)
+#endif
+
+inline watch()
+{
+	arm((wanted -> FRAMES | ROOM : FRAMES));
+	asleep[me] = true;
+	consumer[me] = told[1 - me];
+	if
+	:: frames || (wanted && has_room) -> event_fd = true
+	:: else
+	fi
+}
+
+/* Writes without waiting, and takes in what comes. */
+proctype looper(byte me; byte to_write; byte to_take)
+{
+	byte length, n, batch, wanted;	/* slots; 0: the stream may write */
+	bool event_fd;
+
+	event_fd = true;	/* until the first pump */
+	do
+	:: atomic {
+		to_write && !wanted ->
+		if
+		:: length = 1
+		:: length = LONGEST
+		fi;
+try:
+		take();
+		if
+		:: !fits -> consumer[me] = told[1 - me]
+		:: fits
+		fi;
+		if
+		:: fits ->
+			ring[me]!length;
+			next[me] = next[me] + length;
+			length = 0;
+			to_write--;
+			futile = 0;
+			reasons[me] = reasons[me] | FRAMES
+		:: !fits ->
+			reasons[me] = ANY;
+			futile++;
+			assert(futile < FUTILE);
+			wanted = length;
+#ifndef ROOM_UNWATCHED
+			watch()
+#endif
+		fi;
+		publish()
+	   }
+	:: atomic {
+		(!asleep[me] || event_fd) && (to_write || to_take) ->
+		event_fd = false;
+		futile++;
+		assert(futile < FUTILE);
+		take();
+		consumer[me] = told[1 - me];
+		if
+#ifndef PUMP_BLIND
+		:: wanted && has_room -> wanted = 0
+#endif
+		:: else
+		fi;
+		watch();
+		if
+		:: length && !wanted -> goto try
+		:: else
+		fi
+	   }
+	:: !to_write && !to_take -> break
+	od
 }
 
 /* It has something else to do between its calls, and never waits in one. */
@@ -319,6 +411,10 @@ init
 	atomic {
 		if
 		:: kept = KEPT; run side(0, RECORDS, 0); run poller(1, RECORDS)
+		:: kept = KEPT; run looper(0, RECORDS, 0); run poller(1, RECORDS)
+		:: kept = KEPT; run looper(0, RECORDS, 0); run listener(1, RECORDS)
+		:: kept = KEPT; run looper(0, RECORDS, RECORDS); run side(1, RECORDS, RECORDS)
+		:: kept = KEPT; run looper(0, RECORDS, RECORDS); run looper(1, RECORDS, RECORDS)
 		:: kept = KEPT; run side(0, RECORDS, 0); run listener(1, RECORDS)
 		/* Before one that sleeps tells all, more could be kept than is. */
 		:: kept = SLOTS - CONTROL - LONGEST; run side(0, RECORDS, 0); run side(1, 0, RECORDS)

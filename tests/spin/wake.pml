@@ -27,8 +27,13 @@
  * Planted faults: NO_LOOK, NO_FENCE_WAKER, NO_FENCE_SLEEPER, FLAG, FLAG_ONCE,
  * OWN_BELL, KICK_FIRST, LATE_SEEN, HOLD_BLIND, CLEAR_LATE.
  */
+#ifdef BIG
+#define MESSAGES	4
+#define SLICES		4
+#else
 #define MESSAGES	3
 #define SLICES		2
+#endif
 
 /* The shared words. WORD and KICKS are the waker's, ARMED is the sleeper's. */
 #define WORD	0	/* the first word of the slots: how many are published */
