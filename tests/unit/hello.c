@@ -138,7 +138,7 @@ TEST_F(hello, a_session_costs_each_end_a_socket_and_a_pidfd)
 	shmux__hello_close(self->acceptor.hello);
 	self->dialler.hello = self->acceptor.hello = NULL;
 
-	EXPECT_EQ(self->nr_fds + (variant->kernel == KERNEL_5_2 ? 2 : 4), process_nr_fds());
+	EXPECT_EQ(self->nr_fds + (kernel_has_pidfds() ? 4 : 2), process_nr_fds());
 }
 
 TEST_F(hello, the_peer_of_a_pair_made_before_fork_is_the_child)

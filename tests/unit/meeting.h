@@ -286,6 +286,23 @@ static inline int kernel_pretend(enum kernel kernel)
 	return 0;
 }
 
+/* Can a process watch another by a pidfd, as it seems? valgrind knows neither way. */
+static inline bool kernel_has_pidfds(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0), on = 1, sockets[2];
+	bool has = fd >= 0;
+
+	if (has)
+		close(fd);
+	else if (!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets)) {
+		has = !setsockopt(sockets[0], SOL_SOCKET, 76 /* SO_PASSPIDFD */, &on,
+				  sizeof(on));
+		close(sockets[0]);
+		close(sockets[1]);
+	}
+	return has;
+}
+
 /* --- other processes ---------------------------------------------------- */
 
 static inline bool is_readable(int fd)
