@@ -68,8 +68,11 @@ static int flush_stream(struct shmux_stream *st)
 /* Put it on the control list, whether it starved or not. */
 static void enlist(struct shmux_stream *st)
 {
-	if (st->state & STREAM_STARVED)
+	if (st->state & STREAM_STARVED) {
 		shmux_list_remove(&st->control);
+		/* It may have kept the next one waiting. */
+		st->s->owes |= OWES_STARVED;
+	}
 	st->state &= ~STREAM_STARVED;
 	st->state |= STREAM_ON_CONTROL;
 	shmux_list_append(&st->s->control, &st->control);
@@ -87,15 +90,16 @@ static struct shmux_stream *first(const struct shmux_list *list)
 }
 
 /*
- * The next stream that owes something. Those that found no budget are tried
- * again as long as there is some: what this costs is paid for by what it grants.
+ * The next stream that owes something. Those that found no budget follow, each
+ * in its turn, as long as there is enough for it.
  */
 static struct shmux_stream *next(struct shmux_session *s)
 {
 	if (shmux_list_empty(&s->control)) {
 		if (!(s->owes & OWES_STARVED))
 			return NULL;
-		if (shmux_list_empty(&s->starved) || !shmux__credit_spare(s)) {
+		if (shmux_list_empty(&s->starved) ||
+		    !shmux__credit_feed(first(&s->starved))) {
 			s->owes &= ~OWES_STARVED;
 			return NULL;
 		}

@@ -10,7 +10,8 @@
  * A message goes out when there is credit for all of it, and credit that has been
  * granted does not come back before it is used. So enough for the longest one is
  * kept in reserve for streams that ask: what they took of it is not granted to
- * them again, once read, but goes back.
+ * them again, once read, but goes back. They take turns, and a message gets all
+ * that it lacks or nothing: two that had half each would wait for each other.
  */
 #include "core/credit.h"
 
@@ -130,8 +131,8 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want)
 	shmux__stream_control(st);
 }
 
-/* What others need more urgently than that it is granted again. */
-static uint32_t to_share(const struct shmux_stream *st)
+/* Of @owed, what others need more urgently than that it is granted again. */
+static uint32_t to_share(const struct shmux_stream *st, uint32_t owed)
 {
 	uint64_t spare = shmux__credit_spare(st->s), kept = reserve(st->s);
 	uint64_t back = spare < kept ? kept - spare : 0;
@@ -141,7 +142,7 @@ static uint32_t to_share(const struct shmux_stream *st)
 	if (!shmux_list_empty(&st->s->starved) && st->rx_limit > FAIR &&
 	    back < st->rx_limit - FAIR)
 		back = st->rx_limit - FAIR;
-	return back < st->rx_owed ? (uint32_t)back : st->rx_owed;
+	return back < owed ? (uint32_t)back : owed;
 }
 
 static void give_back(struct shmux_stream *st, uint32_t back)
@@ -152,47 +153,86 @@ static void give_back(struct shmux_stream *st, uint32_t back)
 	freed(st->s);
 }
 
-/* The peer has asked: from the reserve, too, but no more than it said. */
-static void feed(struct shmux_stream *st, uint64_t limit)
+/* What is unread, and what the peer has asked for. */
+static uint64_t due(const struct shmux_stream *st)
 {
 	uint32_t unread = st->rx_limit - st->rx_granted - st->rx_owed;
 
-	grow(st, (uint64_t)unread + st->rx_want, shmux__credit_spare(st->s));
-	grow(st, limit > FAIR ? limit : FAIR, free_room(st->s));
-	if (shmux__credit_spare(st->s) < reserve(st->s))
-		st->state |= STREAM_INDEBTED;
+	return (uint64_t)unread + st->rx_want;
 }
 
-uint32_t shmux__credit_take(struct shmux_stream *st)
+/* What its limit is to be for what the peer has asked for. */
+static uint64_t wanted_limit(const struct shmux_stream *st)
 {
-	uint64_t limit = (uint64_t)st->rx_limit * 4;
-	uint32_t owed, back;
+	uint32_t window = st->s->options.window;
+	uint64_t limit = due(st);
 
-	if (!takes_payload(st))
-		return 0;
-	if (st->state & STREAM_HUNGRY) {
-		feed(st, limit);
-	} else {
-		back = to_share(st);
-		if (back)
-			give_back(st, back);
-		else if (st->rx_owed >= st->rx_limit / 2)
-			grow(st, limit, limit > FAIR ? free_room(st->s) / 2 :
-						       free_room(st->s));
-		if (shmux__credit_spare(st->s) >= reserve(st->s))
-			st->state &= ~STREAM_INDEBTED;
-		if (st->rx_owed < st->rx_limit / 2)
-			return 0;
-	}
-	owed = st->rx_owed;
-	st->rx_owed = 0;
-	st->rx_granted += owed;
-	return owed;
+	if (!takes_payload(st) || !(st->state & STREAM_HUNGRY) ||
+	    limit <= st->rx_limit)
+		return st->rx_limit;
+	if (limit <= window)
+		return limit;
+	/* A message does not fit before some of what is unread has been read. */
+	return st->state & STREAM_MESSAGES ? st->rx_limit : window;
 }
 
 bool shmux__credit_starved(const struct shmux_stream *st)
 {
-	return takes_payload(st) && (st->state & STREAM_HUNGRY) &&
-	       st->rx_granted < st->rx_want &&
-	       st->rx_limit < st->s->options.window;
+	return wanted_limit(st) > st->rx_limit;
+}
+
+bool shmux__credit_feed(struct shmux_stream *st)
+{
+	uint64_t limit = wanted_limit(st), more = limit - st->rx_limit;
+	uint64_t spare = shmux__credit_spare(st->s);
+
+	if (more > spare && ((st->state & STREAM_MESSAGES) || !spare))
+		return false;
+	grow(st, limit, spare);
+	if (more && shmux__credit_spare(st->s) < reserve(st->s))
+		st->state |= STREAM_INDEBTED;
+	return true;
+}
+
+/* Of what it is owed, what the peer waits for and can make use of. */
+static uint32_t awaited(const struct shmux_stream *st)
+{
+	uint32_t lacks;
+
+	if (!(st->state & STREAM_HUNGRY) || st->rx_granted >= st->rx_want)
+		return 0;
+	/* Half of a message's credit is as good as none. */
+	if ((st->state & STREAM_MESSAGES) && due(st) > st->rx_limit)
+		return 0;
+	lacks = st->rx_want - st->rx_granted;
+	return lacks < st->rx_owed ? lacks : st->rx_owed;
+}
+
+uint32_t shmux__credit_take(struct shmux_stream *st)
+{
+	struct shmux_session *s = st->s;
+	bool hungry = st->state & STREAM_HUNGRY;
+	uint64_t limit = (uint64_t)st->rx_limit * 4;
+	uint32_t back, owed;
+
+	if (!takes_payload(st) || (!hungry && !st->rx_owed))
+		return 0;
+	/* If others wait, it is not its turn. */
+	if (hungry && shmux_list_empty(&s->starved))
+		shmux__credit_feed(st);
+	back = to_share(st, st->rx_owed - awaited(st));
+	if (back)
+		give_back(st, back);
+	else if (hungry)
+		grow(st, limit > FAIR ? limit : FAIR, free_room(s));
+	else if (st->rx_owed >= st->rx_limit / 2)
+		grow(st, limit, limit > FAIR ? free_room(s) / 2 : free_room(s));
+	if (shmux__credit_spare(s) >= reserve(s))
+		st->state &= ~STREAM_INDEBTED;
+	if (!hungry && st->rx_owed < st->rx_limit / 2)
+		return 0;
+	owed = st->rx_owed;
+	st->rx_owed = 0;
+	st->rx_granted += owed;
+	return owed;
 }

@@ -33,8 +33,14 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want);
 /* What to grant now; it counts as granted. 0: nothing. */
 uint32_t shmux__credit_take(struct shmux_stream *st);
 
-/* Does the peer want more than the budget had? To be tried when some is freed. */
+/* Does the peer want more than the budget had? Then it is to wait for its turn. */
 bool shmux__credit_starved(const struct shmux_stream *st);
+
+/*
+ * It is its turn: let its limit grow to what the peer wants, the reserve included.
+ * Return: false: there is too little, and it waits on.
+ */
+bool shmux__credit_feed(struct shmux_stream *st);
 
 /* Budget that is not used, nor kept for the first grants of streams to come. */
 uint64_t shmux__credit_spare(const struct shmux_session *s);

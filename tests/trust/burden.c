@@ -106,11 +106,11 @@ static int64_t side_flood(struct side *side)
 {
 	const struct flood *flood = side->in;
 	struct shmux_session *s = side->session;
-	struct shmux_body_open open = {
-		.flags = flood->kind >= FLOOD_TINY_MESSAGES &&
-			 flood->kind <= FLOOD_PARTS_OF_A_MESSAGE,
-	};
-	uint32_t i, all = SHMUX_WINDOW_MAX;
+	bool messages = flood->kind >= FLOOD_TINY_MESSAGES &&
+			flood->kind <= FLOOD_PARTS_OF_A_MESSAGE;
+	struct shmux_body_open open = { .flags = messages };
+	/* For a message there is all the credit it takes, or none. */
+	uint32_t i, want = messages ? 4096 : SHMUX_WINDOW_MAX;
 	int64_t nr = 0;
 
 	flood_hear(s);
@@ -126,8 +126,8 @@ static int64_t side_flood(struct side *side)
 			nr++;
 		if (!flooded[i].hungry && shmux__producer_fits(&attacker_shm(s)->tx, 1, 0)) {
 			flooded[i].hungry = true;
-			attacker_add(s, SHMUX_FRAME_BLOCKED, 0, attacker_id(s, i, 1), &all,
-				     sizeof(all));
+			attacker_add(s, SHMUX_FRAME_BLOCKED, 0, attacker_id(s, i, 1), &want,
+				     sizeof(want));
 			nr++;
 		}
 	}

@@ -2,7 +2,9 @@
 /* credit.c - who is granted how much of a session's budget */
 #include "core/credit.h"
 #include "core/core.h"
+#include "effort.h"
 #include "kselftest_harness.h"
+#include "pattern.h"
 
 enum {
 	FIRST = 256,
@@ -248,6 +250,119 @@ TEST_F(credit, what_was_taken_of_the_reserve_goes_back_once_read)
 	EXPECT_LE(LONGEST, second->rx_granted);
 	EXPECT_FALSE(shmux__credit_starved(second));
 	EXPECT_LE(FIRST, first->rx_limit);
+}
+
+/* --- nobody waits for ever ---------------------------------------------------- */
+
+/* One stream as its sender sees it: it asks for all of a message, or sends it. */
+struct sender {
+	uint32_t wants; /* cost of the message that waits for credit; 0: none */
+	uint32_t queued; /* sent and not read yet */
+	bool asked; /* said BLOCKED, once */
+};
+
+static int say(struct shmux__link *l, uint32_t type, uint32_t flags, uint32_t id, const void *body,
+	       uint32_t len)
+{
+	return 0;
+}
+
+static void last_word(struct shmux__link *l, uint32_t id)
+{
+}
+
+FIXTURE(turns)
+{
+	FIXTURE_DATA(credit) credit;
+	struct shmux__link_ops ops;
+	struct shmux__link link;
+	struct sender senders[NR_STREAMS];
+	uint64_t random;
+};
+
+FIXTURE_SETUP(turns)
+{
+	FIXTURE_DATA(credit) *c = &self->credit;
+
+	credit_setup(_metadata, c, NULL);
+	tighten(c);
+	self->ops = (struct shmux__link_ops){ .send = say, .last_word = last_word };
+	self->link.ops = &self->ops;
+	c->session.link = &self->link;
+	for (int i = 0; i < NR_STREAMS; i++)
+		c->streams[i].state = STREAM_MESSAGES;
+	self->random = effort_seed();
+}
+
+FIXTURE_TEARDOWN(turns)
+{
+	credit_teardown(_metadata, &self->credit, NULL);
+}
+
+/* The sender of stream @i goes on, if it has a message and the credit for it. */
+static void send_message(FIXTURE_DATA(turns) * self, int i)
+{
+	struct shmux_stream *st = &self->credit.streams[i];
+	struct sender *sender = &self->senders[i];
+
+	if (!sender->wants)
+		return;
+	if (st->rx_granted < sender->wants) {
+		if (!sender->asked)
+			shmux__credit_wanted(st, sender->wants);
+		sender->asked = true;
+	} else {
+		sender->asked = false;
+		st->state &= ~STREAM_HUNGRY;
+		st->rx_granted -= sender->wants;
+		sender->queued += sender->wants;
+		sender->wants = 0;
+	}
+	shmux__control_flush(&self->credit.session);
+}
+
+static void read_part(FIXTURE_DATA(turns) * self, int i, uint32_t cost)
+{
+	self->senders[i].queued -= cost;
+	shmux__credit_consumed(&self->credit.streams[i], cost);
+	shmux__control_flush(&self->credit.session);
+}
+
+TEST_F(turns, every_message_goes_out_in_the_end_whatever_came_before)
+{
+	struct sender *sender;
+	int i, nr_waiting;
+
+	for (int round = 0; round < 2000; round++) {
+		for (int step = 0; step < 50; step++) {
+			i = (int)random_between(&self->random, 0, NR_STREAMS - 1);
+			sender = &self->senders[i];
+			if (sender->queued && random_between(&self->random, 0, 1)) {
+				read_part(self, i,
+					  random_between(&self->random, 1, sender->queued));
+				continue;
+			}
+			if (!sender->wants)
+				sender->wants = random_between(
+					&self->random, SHMUX_CREDIT_MIN,
+					random_between(&self->random, 0, 1) ? LONGEST : 3 * FIRST);
+			send_message(self, i);
+		}
+		/* Now all is read, and those who were told of credit go on. */
+		for (int turn = 0; turn < 3 * NR_STREAMS; turn++) {
+			nr_waiting = 0;
+			for (i = 0; i < NR_STREAMS; i++) {
+				if (self->senders[i].queued)
+					read_part(self, i, self->senders[i].queued);
+				send_message(self, i);
+				nr_waiting += self->senders[i].wants != 0;
+			}
+		}
+		ASSERT_EQ(0, nr_waiting);
+	}
+	for (i = 0; i < NR_STREAMS; i++)
+		if (self->senders[i].queued)
+			read_part(self, i, self->senders[i].queued);
 }
 
 TEST_HARNESS_MAIN
