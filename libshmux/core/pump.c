@@ -145,6 +145,7 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 	if (f->flags & SHMUX_FLAG_ABORT) {
 		if (f->len)
 			return -EPROTO;
+		return_chunk(s, f);
 		if (st->state & STREAM_IN_MESSAGE)
 			shmux__rx_abort(st);
 		st->state &= ~STREAM_IN_MESSAGE;
