@@ -243,7 +243,7 @@ static inline int memfd_with(size_t size, int seals, unsigned int flags)
 
 enum kernel {
 	KERNEL_THIS,
-	KERNEL_6_1,	/* no SO_PASSPIDFD, SO_PASSRIGHTS, MFD_NOEXEC_SEAL */
+	KERNEL_6_1,	/* no SO_PASSPIDFD, SO_PEERPIDFD, SO_PASSRIGHTS, MFD_NOEXEC_SEAL */
 	KERNEL_5_2,	/* no pidfd_open, no futex_waitv either */
 };
 
@@ -261,6 +261,10 @@ static inline int kernel_pretend(enum kernel kernel)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 76 /* SO_PASSPIDFD */, 1, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 83 /* SO_PASSRIGHTS */, 0, 1),
+		FILTER_FAIL(ENOPROTOOPT),
+		FILTER_IF_CALL(SYS_getsockopt, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 77 /* SO_PEERPIDFD */, 0, 1),
 		FILTER_FAIL(ENOPROTOOPT),
 		FILTER_IF_CALL(SYS_memfd_create, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
