@@ -65,10 +65,18 @@ struct game {
 	struct shmux_region_header *header;
 	uint32_t at; /* of its next record */
 	uint32_t returns_at, armed;
+	uint32_t chunks_at[SLOTS]; /* descriptors that are not read yet */
+	uint32_t nr_chunks, nr_taken;
+	bool no_block; /* the return word @no_block_at names none */
+	uint32_t no_block_at;
 	bool dead;
-	bool crooked; /* records may lie across others */
-	bool wrong; /* the record at @wrong_at has not the form of its type */
-	uint32_t wrong_at;
+	bool crooked; /* words of its rings are not where it thinks */
+	struct wrong {
+		bool is; /* the record at @at is a breach */
+		uint32_t at;
+		uint32_t id; /* if this stream is there; 0: in any case */
+		uint64_t nr_opened; /* until then */
+	} wrong;
 
 	/* An honest reader of what the victim says. */
 	struct shmux__consumer ear;
@@ -210,12 +218,106 @@ static bool is_chunk(const struct game *g, uint32_t offset, uint32_t len)
 	       len <= begin + ARENA - offset;
 }
 
+/* What no peer may say, whatever it has said before. */
+static bool is_wrong(const struct game *g, uint32_t word, uint32_t id, uint32_t a, uint32_t b)
+{
+	uint32_t type = (word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT;
+	uint32_t flags = word >> SHMUX_WORD_FLAGS_SHIFT & 0xf, len = word >> SHMUX_WORD_LEN_SHIFT;
+
+	if (!has_form(type, len, UINT16_MAX) || shmux__ring_slots(len) > SLOTS / 2)
+		return true;
+	switch (type) {
+	case SHMUX_FRAME_DESCRIPTOR:
+		return !is_chunk(g, a, b);
+	case SHMUX_FRAME_OPEN:
+		return id >> SHMUX_ID_ROLE_SHIFT == g->role ||
+		       !(id >> SHMUX_ID_GEN_SHIFT & SHMUX_ID_GEN_MASK) ||
+		       (a & ~SHMUX_OPEN_MESSAGES);
+	case SHMUX_FRAME_END:
+		return !flags || (flags & ~(SHMUX_FLAG_FIN | SHMUX_FLAG_STOP));
+	default:
+		return false;
+	}
+}
+
+static struct shmux_stream *stream_of(const struct game *g, uint32_t id)
+{
+	return shmux__session_find(g->s, id);
+}
+
+/* What it may not say of a stream that is there, given what it has said. */
+static bool is_wrong_now(const struct game *g, uint32_t word, uint32_t id, uint32_t b)
+{
+	const struct shmux_stream *st = stream_of(g, id);
+	uint32_t flags = word >> SHMUX_WORD_FLAGS_SHIFT & 0xf, len = word >> SHMUX_WORD_LEN_SHIFT;
+
+	if (!st)
+		return false;
+	switch ((word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT) {
+	case SHMUX_FRAME_DESCRIPTOR:
+		len = b;
+		/* fallthrough */
+	case SHMUX_FRAME_DATA:
+		return (st->state & STREAM_FIN_RECEIVED) ||
+		       (flags & SHMUX_FLAG_ABORT ? len : flags & SHMUX_FLAG_STOP);
+	case SHMUX_FRAME_END:
+		return ((flags & SHMUX_FLAG_FIN) && (st->state & STREAM_FIN_RECEIVED)) ||
+		       ((flags & SHMUX_FLAG_STOP) && (st->state & STREAM_STOP_RECEIVED));
+	default:
+		return false;
+	}
+}
+
+static bool is_read(const struct game *g, uint32_t index)
+{
+	return (int32_t)(g->shm->rx.next - index) > 0;
+}
+
+/* Remember one that the victim may not pass over. */
+static void note_wrong(struct game *g, uint32_t word, uint32_t id, uint32_t a, uint32_t b)
+{
+	struct wrong wrong = { true, g->at, 0, g->s->counters.streams_opened };
+
+	if (g->wrong.is && !is_read(g, g->wrong.at))
+		return;
+	if (!is_wrong(g, word, id, a, b)) {
+		if (!is_wrong_now(g, word, id, b))
+			return;
+		wrong.id = id;
+	}
+	g->wrong = wrong;
+}
+
+/* Chunks that it has been lent it holds or has given back. */
+static void check_chunks(struct game *g, uint32_t nr_held)
+{
+	uint32_t i, nr = 0;
+
+	for (i = 0; i < g->nr_chunks; i++) {
+		if (is_read(g, g->chunks_at[i]))
+			g->nr_taken++;
+		else
+			g->chunks_at[nr++] = g->chunks_at[i];
+	}
+	g->nr_chunks = nr;
+	HOLD(g->crooked || g->s->error || g->nr_taken == g->shm->give_back.next + nr_held);
+}
+
+static void check_wrong(const struct game *g)
+{
+	const struct wrong *w = &g->wrong;
+
+	if (!w->is || g->crooked || g->s->error || !is_read(g, w->at))
+		return;
+	/* The stream may have gone meanwhile, and another have come. */
+	HOLD(w->id && (!stream_of(g, w->id) || g->s->counters.streams_opened != w->nr_opened));
+}
+
 /* A record that the victim will take for one, whatever it says. */
 static void write_record(struct game *g, uint32_t word, uint32_t id, uint32_t a, uint32_t b)
 {
 	uint32_t len = word >> SHMUX_WORD_LEN_SHIFT, nr = shmux__ring_slots(len), i;
-	uint32_t *slot = their_slot(g, g->at),
-		 type = (word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT;
+	uint32_t *slot = their_slot(g, g->at);
 
 	/* What overtakes the victim by a lap is not seen at all. */
 	if (g->at + nr - g->shm->rx.next > SLOTS)
@@ -226,11 +328,10 @@ static void write_record(struct game *g, uint32_t word, uint32_t id, uint32_t a,
 	slot[2] = a;
 	slot[3] = b;
 	slot[0] = (word & ~SHMUX_WORD_TAG) | their_tag(g->at);
-	if (!g->wrong && (!has_form(type, len, UINT16_MAX) || nr > SLOTS / 2 ||
-			  (type == SHMUX_FRAME_DESCRIPTOR && !is_chunk(g, a, b)))) {
-		g->wrong = true;
-		g->wrong_at = g->at;
-	}
+	note_wrong(g, word, id, a, b);
+	if ((word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT == SHMUX_FRAME_DESCRIPTOR &&
+	    g->nr_chunks < SLOTS)
+		g->chunks_at[g->nr_chunks++] = g->at;
 	g->at += nr;
 }
 
@@ -294,16 +395,22 @@ static void move_burst(struct game *g)
 
 static void move_return(struct game *g)
 {
+	const uint32_t first = g->constants.arena_offset / SHMUX_BLOCK_SIZE;
 	uint32_t *words = (uint32_t *)(void *)(g->theirs + g->header->returns_offset);
 	uint32_t nr = g->header->returns_slots, block = input_number(&g->args);
+	/* As much of it as a word has room for. */
+	uint32_t word = (block + first) << 8;
 
 	hear(g);
 	if (block >= BLOCKS || !g->lent[block])
 		g->lies = true;
 	else
 		g->lent[block] = 0;
-	block += g->constants.arena_offset / SHMUX_BLOCK_SIZE;
-	words[g->returns_at & (nr - 1)] = block << 8 |
+	if ((word >> 8) - first >= BLOCKS && !g->no_block) {
+		g->no_block = true;
+		g->no_block_at = g->returns_at;
+	}
+	words[g->returns_at & (nr - 1)] = word |
 					  SHMUX_TAG(g->returns_at, (uint32_t)__builtin_ctz(nr));
 	g->returns_at++;
 }
@@ -325,13 +432,16 @@ static void move_arm(struct game *g)
 	g->header->armed = g->armed | (bits & (SHMUX_ARMED_STEP - 1));
 }
 
+/* Also more than there may be, to the end of the page. */
 static void move_last_word(struct game *g)
 {
-	uint32_t id = read_id(g), nr = input_number(&g->args), at = g->header->nr_last_words;
+	const uint32_t offset = offsetof(struct shmux_region_header, last_words);
+	uint32_t *words = (uint32_t *)(void *)(g->theirs + offset);
+	uint32_t id = read_id(g), nr = input_number(&g->args), at = g->header->nr_last_words, i;
 
-	while (nr-- && at < SHMUX_LAST_WORDS_MAX)
-		g->header->last_words[at++] = id;
-	g->header->nr_last_words = at + nr + 1;
+	for (i = at; i - at < nr && i < (SHMUX_HEADER_SIZE - offset) / 4; i++)
+		words[i] = id;
+	g->header->nr_last_words = at + nr;
 }
 
 /* Any word of the region; also the constants, which were checked long ago. */
@@ -339,10 +449,8 @@ static void move_scribble(struct game *g)
 {
 	uint32_t offset = input_u16(&g->args) * 4 % peer.size;
 
-	if (offset >= g->constants.returns_offset && offset < g->constants.ring_offset)
-		g->lies = true;
-	if (offset >= g->constants.ring_offset && offset < g->constants.arena_offset)
-		g->crooked = true;
+	if (offset >= g->constants.returns_offset && offset < g->constants.arena_offset)
+		g->lies = g->crooked = true;
 	*(uint32_t *)(void *)(g->theirs + offset) = input_number(&g->args);
 	/* Where the moves themselves look. */
 	g->header->returns_offset = g->constants.returns_offset;
@@ -600,10 +708,16 @@ static void check_node(const struct game *g, const struct shmux__rx *node)
 struct sums {
 	const struct game *g;
 	uint64_t limit, queued, held;
-	uint32_t in_table;
+	uint32_t in_table, nr_held;
 };
 
 static struct sums sums;
+
+static void sum_held(const struct shmux__rx *node)
+{
+	sums.held += taken(node);
+	sums.nr_held += in_arena(node);
+}
 
 static void sum_view(const struct shmux_view *view, uint64_t *cost)
 {
@@ -614,7 +728,7 @@ static void sum_view(const struct shmux_view *view, uint64_t *cost)
 	check_node(sums.g, node);
 	touch(view->data, view->len);
 	*cost += node->cost;
-	sums.held += taken(node);
+	sum_held(node);
 }
 
 static void sum_stream(struct shmux_stream *st)
@@ -631,7 +745,7 @@ static void sum_stream(struct shmux_stream *st)
 		queued += node->len - node->pos;
 		if (!node->more)
 			whole = node;
-		sums.held += taken(node);
+		sum_held(node);
 		last = node;
 	}
 	HOLD(st->rx_last == last && st->rx_whole == whole);
@@ -694,14 +808,17 @@ static void check_session(struct game *g)
 	HOLD(g->depth || (!s->leader && !s->nr_room && shmux_list_empty(&s->waiters)));
 
 	HOLD(s->ping_answered <= s->ping_sent);
-	/* What has not its form is not passed over. */
-	HOLD(!g->wrong || g->crooked || s->error || (int32_t)(g->shm->rx.next - g->wrong_at) <= 0);
+	check_wrong(g);
+	check_chunks(g, sums.nr_held);
+	HOLD(!g->no_block || g->crooked || g->shm->broken ||
+	     g->shm->returned.next <= g->no_block_at);
 
 	HOLD(!s->error || s->error == -EPROTO ||
 	     (s->error == -ECONNRESET && (g->dead || g->said_close)));
 	HOLD(g->nr_hang_ups == (s->error != 0) && !g->nr_closes);
 	HOLD(!memcmp(own.readable, &g->constants, offsetof(struct shmux_region_header, armed)));
 	HOLD(shmux__producer_used(&g->shm->tx) <= SLOTS && g->shm->rx_nr <= SLOTS / 2);
+	HOLD(g->shm->tx.published - g->shm->tx.consumer <= SLOTS);
 	hear(g);
 }
 
@@ -1228,7 +1345,7 @@ static void begin(struct game *g)
 		.arena_size = ARENA,
 		.window = b & 0x01 ? 262144 : 16384,
 		.budget = b & 0x02 ? 262144 : 131072,
-		.first_grant = b & 0x04 ? 256 : 12288,
+		.first_grant = b & 0x04 ? 256 : 8192,
 		.streams_max = STREAMS_MAX,
 		.backlog = b & 0x08 ? 2 : STREAMS_MAX,
 		.spin = b & 0x10 ? SHMUX_SPIN_ADAPTIVE : SHMUX_SPIN_NONE,
