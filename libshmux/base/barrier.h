@@ -2,7 +2,8 @@
 /*
  * barrier.h - loads and stores of words that another thread or process shares
  *
- * Each use names its partner in a comment. Nothing here is wider than 32 bits:
+ * Each use names its partner in a comment, and its number in BARRIERS.md, where it
+ * is argued why it is enough. Nothing here is wider than 32 bits:
  * a 64-bit atomic load faults on read-only pages on 32-bit x86.
  */
 #ifndef SHMUX_BASE_BARRIER_H

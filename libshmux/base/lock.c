@@ -16,6 +16,7 @@ void shmux_lock_slow(struct shmux_lock *l)
 	uint32_t seen;
 	int i;
 
+	/* [B8] Pairs with the release in shmux_unlock(), whoever wins. */
 	for (i = 0; i < SPINS; i++) {
 		seen = 0;
 		if (shmux_load_relaxed(&l->word) == 0 &&
@@ -25,6 +26,7 @@ void shmux_lock_slow(struct shmux_lock *l)
 			return;
 		shmux_relax();
 	}
+	/* [B8] And says that somebody sleeps. */
 	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
 		shmux_futex_wait(&l->word, 2, UINT64_MAX);
 }

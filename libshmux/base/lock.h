@@ -39,6 +39,7 @@ static inline bool shmux_single_threaded(void)
 #endif
 }
 
+/* [B8] Acquire here pairs with release in shmux_unlock(). */
 static inline void shmux_lock(struct shmux_lock *l)
 {
 	uint32_t expected = 0;
@@ -51,6 +52,7 @@ static inline void shmux_lock(struct shmux_lock *l)
 		shmux_lock_slow(l);
 }
 
+/* [B8] Release here. */
 static inline void shmux_unlock(struct shmux_lock *l)
 {
 	if (shmux_single_threaded())

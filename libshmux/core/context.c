@@ -106,6 +106,7 @@ static struct entry *entry_get(struct shmux_context *c, const char *text)
 
 static void changed(struct shmux_context *c)
 {
+	/* [B12] Pairs with the acquire in wait_changed(). */
 	__atomic_add_fetch(&c->changed, 1, __ATOMIC_RELEASE);
 	shmux_futex_wake(&c->changed, INT32_MAX);
 }
@@ -178,6 +179,7 @@ static int make_session(struct shmux_context *c,
 static int wait_changed(struct shmux_context *c, uint64_t deadline,
 			const uint32_t *cancelled)
 {
+	/* [B12] Pairs with the release in changed(). */
 	uint32_t seen = shmux_load_acquire(&c->changed);
 	uint64_t left = shmux_clock_left(deadline);
 

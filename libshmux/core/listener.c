@@ -72,14 +72,15 @@ static void notify(void *arg)
 	struct member *m = arg;
 	struct shmux_listener *l = m->l;
 
+	/* [B10] Pairs with the store in serve_told(). */
 	if (__atomic_exchange_n(&m->told, 1, __ATOMIC_ACQ_REL))
 		return;
 	m->next_told = __atomic_load_n(&l->told, __ATOMIC_RELAXED);
-	/* Pairs with the exchange in take_told(). */
+	/* [B10] Pairs with the exchange in serve_told(). */
 	while (!__atomic_compare_exchange_n(&l->told, &m->next_told, m, true,
 					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
-	/* Pairs with the fence in poll_once(): it sees us, or we see it sleep. */
+	/* [B11] Pairs with the fence in poll_once(): it sees us, or we see it sleep. */
 	shmux_fence();
 	if (shmux_load_relaxed(&l->asleep))
 		wake(l);
@@ -101,7 +102,7 @@ static struct shmux_session *session_release(struct shmux_listener *l,
 		shmux__loop_remove(&l->loop, fds[nr]);
 	shmux_unlock(&s->lock);
 
-	/* It may be on the list of those with news: nobody adds it again. */
+	/* It may be on the list of those with news: nobody adds it again. [B10] */
 	if (m->told) {
 		list = __atomic_exchange_n(&l->told, NULL, __ATOMIC_ACQ_REL);
 		for (at = &list; *at; at = &(*at)->next_told)
@@ -229,7 +230,7 @@ static void admitted(void *arg, struct shmux_session *s)
 /* Serve the sessions that have said they have news. */
 static void serve_told(struct shmux_listener *l)
 {
-	/* Pairs with the release in notify(). */
+	/* [B10] Pairs with the release in notify(). */
 	struct member *m = __atomic_exchange_n(&l->told, NULL, __ATOMIC_ACQ_REL);
 	struct member *next;
 
@@ -251,7 +252,7 @@ static int poll_once(struct shmux_listener *l, int timeout)
 	int nr, err;
 
 	shmux_store_relaxed(&l->asleep, 1);
-	/* Pairs with the fence in notify(). */
+	/* [B11] Pairs with the fence in notify(). */
 	shmux_fence();
 	if (__atomic_load_n(&l->told, __ATOMIC_RELAXED))
 		timeout = 0;

@@ -35,7 +35,7 @@ void shmux__wake(struct shmux__waiter *w)
 
 	if (w->poke)
 		return;
-	/* Pairs with the load in spin(): what we did under the lock is done. */
+	/* [B9] Pairs with the load in spin(): what we did under the lock is done. */
 	shmux_store_release(&w->poke, 1);
 	shmux_delay();
 	if (w->asleep)
@@ -274,7 +274,7 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 		l->ops->poll(l, reasons, &w->poke, POLLS_PER_CLOCK);
 		if (shmux__link_ready(l, reasons))
 			return SPIN_NEWS;
-		/* Pairs with the release in shmux__wake(). */
+		/* [B9] Pairs with the release in shmux__wake(). */
 		if (shmux_load_acquire(&w->poke))
 			return SPIN_POKED;
 		now = shmux_clock_now();
@@ -509,7 +509,7 @@ static int follow(struct shmux__waiter *w, uint64_t deadline)
 	s->counters.sleeps++;
 	shmux_unlock(&s->lock);
 	shmux_delay();
-	/* Pairs with the release in shmux__wake(). */
+	/* [B9] Pairs with the release in shmux__wake(). */
 	while (!shmux_load_acquire(&w->poke) && !err)
 		err = shmux_futex_wait(&w->poke, 0,
 				       shmux_clock_left(deadline));

@@ -49,7 +49,7 @@ static inline void shmux__returns_rx_init(struct shmux__returns_rx *r,
 static inline void shmux__returns_put(struct shmux__returns_tx *r,
 				      uint32_t block)
 {
-	/* Pairs with the acquire in shmux__returns_get(): we read no more. */
+	/* [B3] Pairs with the acquire in shmux__returns_get(): we read no more. */
 	shmux_store_release(&r->words[r->next & r->mask],
 			    block << 8 | SHMUX_TAG(r->next, r->order));
 	r->next++;
@@ -68,7 +68,7 @@ static inline bool shmux__returns_ready(const struct shmux__returns_rx *r)
 static inline bool shmux__returns_get(struct shmux__returns_rx *r,
 				      uint32_t *block)
 {
-	/* Pairs with the release in shmux__returns_put(). */
+	/* [B3] Pairs with the release in shmux__returns_put(). */
 	uint32_t word = shmux_load_acquire(&r->words[r->next & r->mask]);
 
 	if ((word & SHMUX_WORD_TAG) != SHMUX_TAG(r->next, r->order))

@@ -95,7 +95,7 @@ static inline uint32_t shmux__producer_used(const struct shmux__producer *p)
  */
 static inline int shmux__producer_refresh(struct shmux__producer *p)
 {
-	/* Pairs with the release in shmux__consumer_publish(): slots are ours. */
+	/* [B2] Pairs with the release in shmux__consumer_publish(): slots are ours. */
 	uint32_t consumer = shmux_load_acquire(p->peer_consumer);
 
 	/* Not back, and not beyond what it could see. */
@@ -206,7 +206,7 @@ static inline bool shmux__producer_publish(struct shmux__producer *p)
 {
 	if (p->published == p->next)
 		return false;
-	/* Pairs with the acquire in shmux__consumer_word(). */
+	/* [B1] Pairs with the acquire in shmux__consumer_word(). */
 	shmux_store_release(shmux__producer_slot(p, p->published), p->held);
 	p->published = p->next;
 	return true;
@@ -249,7 +249,7 @@ static inline uint32_t shmux__consumer_word(const struct shmux__consumer *c)
 	/* One who polls may be overtaken by the death of the session. */
 	uint32_t next = shmux_load_relaxed(&c->next);
 
-	/* Pairs with the release in shmux__producer_publish(). */
+	/* [B1] Pairs with the release in shmux__producer_publish(). */
 	return shmux_load_acquire(shmux__consumer_slot(c, next)) ^
 	       SHMUX_TAG(next, c->order);
 }
@@ -294,7 +294,7 @@ static inline void shmux__consumer_publish(struct shmux__consumer *c)
 {
 	if (c->published == c->next)
 		return;
-	/* Pairs with the acquire in shmux__producer_refresh(). */
+	/* [B2] Pairs with the acquire in shmux__producer_refresh(). */
 	shmux_store_release(c->own_consumer, c->next);
 	c->published = c->next;
 }

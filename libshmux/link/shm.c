@@ -499,15 +499,15 @@ static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 
 	/*
 	 * What we sleep on is the peer's word, read before we arm: a kick that
-	 * falls between the second look and the sleep changes it. Pairs with
-	 * the release in shmux__shm_look().
+	 * falls between the second look and the sleep changes it. [B5] Pairs
+	 * with the release in shmux__shm_look().
 	 */
 	s->seen_kicks = shmux_load_acquire(&s->peer->kicks);
 	s->armed = (s->armed | (SHMUX_ARMED_STEP - 1)) + 1;
 	s->armed |= SHMUX_ARMED_ODD | reasons_and_bells;
 	shmux_store_relaxed(&s->own->cpu, (uint32_t)(cpu + 1));
 	shmux_store_relaxed(&s->own->armed, s->armed);
-	/* Our fence of the pair; it serves also for what was published above. */
+	/* [B4] Our fence of the pair; it serves also for what was published above. */
 	return shmux__shm_look(s, reasons);
 }
 
@@ -623,7 +623,7 @@ static void shm_last_word(struct shmux__link *l, uint32_t id)
 			shmux_store_relaxed(&h->nr_last_words, 0);
 	} else if (nr < SHMUX_LAST_WORDS_MAX) {
 		h->last_words[nr] = id;
-		/* Pairs with the acquire in shm_heard_last(). */
+		/* [B6] Pairs with the acquire in shm_heard_last(). */
 		shmux_store_release(&h->nr_last_words, nr + 1);
 	}
 }
@@ -632,7 +632,7 @@ static uint32_t shm_heard_last(struct shmux__link *l, uint32_t nr)
 {
 	const struct shmux_region_header *h = shmux__shm(l)->peer;
 
-	/* Pairs with the release in shm_last_word(). */
+	/* [B6] Pairs with the release in shm_last_word(); its death with [B7]. */
 	if (nr >= SHMUX_LAST_WORDS_MAX ||
 	    nr >= shmux_load_acquire(&h->nr_last_words))
 		return 0;
@@ -648,7 +648,7 @@ static void shm_hang_up(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);
 
-	/* A peer that sleeps on the futex does not see the socket's end. */
+	/* A peer that sleeps on the futex does not see the socket's end. [B5] */
 	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
 	s->region->ops->ring(s->region, &s->own->kicks, SHMUX_ARMED_FUTEX);
 	s->region->ops->hang_up(s->region);

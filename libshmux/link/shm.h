@@ -166,7 +166,7 @@ static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
 	uint32_t armed;
 
 	/*
-	 * Pairs with the fence in arm: either the peer sees what we published
+	 * [B4] Pairs with the peer's in arm: either it sees what we published
 	 * when it looks again, or we see that it is armed.
 	 */
 	shmux_fence();
@@ -178,7 +178,7 @@ static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
 	if (armed & SHMUX_ARMED_ROOM)
 		shmux__consumer_publish(&s->rx);
 	s->kicked = armed;
-	/* Pairs with the acquire of the sleeper that reads it before it arms. */
+	/* [B5] Pairs with the acquire of the sleeper that reads it before it arms. */
 	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
 	return armed & (SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
 }

@@ -13,6 +13,8 @@
  * socket buffer loses nothing, because the peer has not yet taken a byte that
  * was sent before, and will look at the memory after it has.
  *
+ * Both are system calls, which order what was stored before: [B7].
+ *
  * Death. The hang-up of the socket, or the exit of the process that said hello,
  * whichever is first: a child which that process forked keeps the socket open.
  */
@@ -137,7 +139,7 @@ static int sleep_on_both(const uint32_t *word, uint32_t seen,
 	return err;
 }
 
-/* As sleep_on_both(); a poke that falls before a sleep costs a slice. */
+/* As sleep_on_both(); a poke that falls before a sleep costs a slice. [B9] */
 static int sleep_in_slices(const uint32_t *word, uint32_t seen,
 			   const uint32_t *poke, uint64_t timeout)
 {
@@ -223,7 +225,10 @@ static int memfd_check_alive(struct shmux__region *r)
 	int saved = errno;
 	int err;
 
-	/* A negative descriptor is passed over; an error tells of no death. */
+	/*
+	 * A negative descriptor is passed over; an error tells of no death. Who
+	 * is dead has stored nothing since: [B7].
+	 */
 	err = poll(fds, 2, 0) > 0 ? -ECONNRESET : 0;
 	errno = saved;
 	return err;

@@ -11,6 +11,9 @@
  *
  *   released(n)   all steps before n: a release store, or one behind a fence
  *   acquired(n)   step n: all that follows an acquire load, or depends on it
+ *   fenced(n)     all steps before n: what follows a fence, or a system call
+ *
+ * libshmux/BARRIERS.md has the claims that these are to bear out.
  *
  *   test      what must never be                        code
  *   publish   a record seen, and not all of it, nor     shmux__producer_add(), _rest(),
@@ -22,10 +25,13 @@
  *   wake      both look, and neither sees the other     shmux__shm_look(), shm_arm()
  *   room      the same, for the consumer's index        shmux__consumer_publish(), shm_ready()
  *   kick      a kick that the sleeper takes for old     shmux__shm_look(), shm_arm()
+ *   late      a kick without the index told before it   shmux__shm_look(), shm_arm()
  *   last      last words counted before they are there  shm_last_word(), shm_heard_last()
+ *   death     a death told before what was published    memfd_check_alive(), the kernel's
  *
  * Planted faults: PUBLISH_RELAXED, WORD_RELAXED, INDEX_RELAXED, RETURN_RELAXED,
- * NO_FENCE_LOOK, NO_FENCE_ARM, NO_FENCE_ROOM, SEEN_LATE, LAST_RELAXED.
+ * NO_FENCE_LOOK, NO_FENCE_ARM, NO_FENCE_ROOM, SEEN_LATE, KICKS_RELAXED,
+ * LAST_RELAXED, SIGN_UNORDERED.
  */
 #define STEP(n, after, what) \
 	:: atomic { !(done & (1 << n)) && (after) -> what; done = done | (1 << n) }
@@ -267,6 +273,39 @@ proctype kick_sleeper()
 	finished++
 }
 
+/* --- late: the index that a writer is told once it is seen to sleep for room ------- */
+
+byte late_index, late_kicks;
+
+proctype late_waker()
+{
+	byte done;
+
+	do
+	STEP(0, true, late_index = 1)
+#ifdef KICKS_RELAXED
+	STEP(1, true, late_kicks = 1)
+#else
+	STEP(1, released(1), late_kicks = 1)
+#endif
+	steps(2)
+	od;
+	finished++
+}
+
+proctype late_sleeper()
+{
+	byte done, was, now;
+
+	do
+	STEP(0, true, was = late_kicks)
+	STEP(1, fenced(1), now = late_index)	/* it has armed meanwhile */
+	steps(2)
+	od;
+	assert(!was || now);
+	finished++
+}
+
 /* --- last words ------------------------------------------------------------------ */
 
 byte last_word, nr_last_words;
@@ -300,6 +339,39 @@ proctype last_listener()
 	finished++
 }
 
+/* --- death: the kernel tells of it ----------------------------------------------- */
+
+byte said, sign;
+
+proctype death_victim()
+{
+	byte done;
+
+	do
+	STEP(0, true, said = 1)
+#ifdef SIGN_UNORDERED
+	STEP(1, true, sign = 1)
+#else
+	STEP(1, fenced(1), sign = 1)		/* it is the kernel's by then */
+#endif
+	steps(2)
+	od;
+	finished++
+}
+
+proctype death_survivor()
+{
+	byte done, dead, heard;
+
+	do
+	STEP(0, true, dead = sign)
+	STEP(1, fenced(1), heard = said)
+	steps(2)
+	od;
+	assert(!dead || heard);
+	finished++
+}
+
 /* --- one test at a time ------------------------------------------------------------ */
 
 init
@@ -323,7 +395,11 @@ init
 	   finished == 2;
 	   /* Asleep for good: it saw no record, and no kick is to come. */
 	   assert(looked || seen != kicks)
+	:: atomic { run late_waker(); run late_sleeper() };
+	   finished == 2
 	:: atomic { run last_speaker(); run last_listener() };
+	   finished == 2
+	:: atomic { run death_victim(); run death_survivor() };
 	   finished == 2
 	fi
 }

@@ -186,7 +186,8 @@ SHMUX_API void shmux_session_unblock(struct shmux_session *s);
  *
  * Everything written in between is published at once, with at most one kick. A
  * call that has to wait publishes first. Corks do not nest, and hold for every
- * stream and thread of the session.
+ * stream and thread of the session; also for word of credit and room that the peer
+ * may wait for.
  */
 SHMUX_API void shmux_session_cork(struct shmux_session *s);
 SHMUX_API void shmux_session_uncork(struct shmux_session *s);
