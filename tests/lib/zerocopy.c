@@ -422,6 +422,49 @@ TEST_F(zerocopy, released_chunks_go_back_to_their_owner)
 	EXPECT_EQ(0, far_run(self->far, side_arena_is_free));
 }
 
+static int64_t side_look(struct side *side)
+{
+	return shmux_session_state(side->session) == SHMUX_SESSION_DEAD;
+}
+
+/* Sent, but not yet seen when the reader gives the stream up by @how. */
+static void check_crossing(struct __test_metadata *_metadata, FIXTURE_DATA(zerocopy) *self,
+			   int (*how)(struct far *far))
+{
+	struct shmux_span span;
+
+	shmux_session_cork(self->pair.session);
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, 200, &span, 0));
+	memset(span.data, 'x', 200);
+	ASSERT_EQ(200, shmux_stream_submit(self->near, &span, 200, 0));
+	ASSERT_EQ(1, session_counters(self->pair.session).chunks_lent);
+	ASSERT_EQ(0, how(self->far));
+	shmux_session_uncork(self->pair.session);
+
+	ASSERT_EQ(0, far_run(self->far, side_look));
+	check_arena_is_free(_metadata, self->pair.session);
+}
+
+static int stop_reading(struct far *far)
+{
+	return far_shutdown(far, SHMUX_READ);
+}
+
+static int reset(struct far *far)
+{
+	return far_reset(far, 7);
+}
+
+TEST_F(zerocopy, chunk_that_crosses_a_reset_goes_back_to_its_owner)
+{
+	check_crossing(_metadata, self, reset);
+}
+
+TEST_F(zerocopy, chunk_that_crosses_the_end_of_reading_goes_back_to_its_owner)
+{
+	check_crossing(_metadata, self, stop_reading);
+}
+
 TEST_F(zerocopy, who_holds_much_stalls_the_sender_until_the_release)
 {
 	enum { NR = 4096 };

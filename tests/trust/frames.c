@@ -400,6 +400,36 @@ TEST_F(peer, pong_that_was_not_asked_for_is_a_breach)
 	EXPECT_EQ(-EPROTO, verdict(self));
 }
 
+TEST_F(peer, pong_that_comes_late_takes_no_answer_back)
+{
+	join(_metadata, self, variant, &small);
+	EXPECT_EQ(-ETIMEDOUT, shmux_session_ping(self->s, PAST, NULL));
+	EXPECT_EQ(-ETIMEDOUT, shmux_session_ping(self->s, PAST, NULL));
+	say_words(self, SHMUX_FRAME_PONG, 0, 8, 2, 0);
+	say_words(self, SHMUX_FRAME_PONG, 0, 8, 1, 0);
+	EXPECT_EQ(0, verdict(self));
+	EXPECT_EQ(2, self->s->ping_answered);
+}
+
+/* The token of the next pong that is there, or 0. */
+static int64_t side_hear_pong(struct side *side)
+{
+	struct shmux__frame f;
+
+	while (shmux__link_receive(side->session->link, &f) > 0)
+		if (f.type == SHMUX_FRAME_PONG)
+			return (int64_t)((uint64_t)f.value[1] << 32 | f.value[0]);
+	return 0;
+}
+
+TEST_F(peer, pong_says_just_what_the_ping_said)
+{
+	join(_metadata, self, variant, &small);
+	say_words(self, SHMUX_FRAME_PING, 0, 8, 0x89abcdef, 0x01234567);
+	EXPECT_EQ(0, verdict(self));
+	EXPECT_EQ(0x0123456789abcdef, far_run(&self->foe, side_hear_pong));
+}
+
 TEST_F(peer, pings_and_go_aways_without_end_have_one_answer_a_call)
 {
 	uint64_t sent;

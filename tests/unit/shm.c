@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 
+#include "loads.h"
 #include "pattern.h"
 #include "process.h"
 #include "region_fake.h"
@@ -989,6 +990,115 @@ TEST_F(shm, chunk_given_back_from_outside_of_the_arena_is_a_breach)
 		EXPECT_EQ(-EPROTO, use_up(self));
 		s->broken = false;
 	}
+}
+
+/* --- each word of the peer's is loaded once ----------------------------------- */
+
+#if defined(__x86_64__)
+/* What is loaded of the peer's memory during @call, and that it is loaded once. */
+#define CHECK_LOADS(least, call)                                                          \
+	do {                                                                              \
+		loads_begin(self->peer, self->peer->size);                                \
+		call;                                                                     \
+		loads_end();                                                              \
+		EXPECT_LE(least, loads.nr)                                                \
+		{                                                                         \
+			TH_LOG("%s", #call);                                              \
+		}                                                                         \
+		EXPECT_EQ(-1, loads_twice())                                              \
+		{                                                                         \
+			TH_LOG("%s: at offset %lld", #call, (long long)loads_twice());    \
+		}                                                                         \
+	} while (0)
+#else
+#define CHECK_LOADS(least, call) SKIP(return, "not on this machine: it traces single steps")
+#endif
+
+TEST_F(shm, each_word_of_a_record_is_loaded_once)
+{
+	static const struct {
+		uint32_t type, len, least;
+	} records[] = {
+		{ SHMUX_FRAME_DATA, 0, 2 },	  { SHMUX_FRAME_DATA, 500, 2 },
+		{ SHMUX_FRAME_OPEN, 8, 4 },	  { SHMUX_FRAME_DESCRIPTOR, 8, 4 },
+		{ SHMUX_FRAME_CREDIT, 4, 3 },	  { SHMUX_FRAME_END, 0, 2 },
+		{ SHMUX_FRAME_RESET, 4, 3 },	  { SHMUX_FRAME_BLOCKED, 4, 3 },
+		{ SHMUX_FRAME_GOAWAY, 4, 3 },	  { SHMUX_FRAME_PING, 8, 4 },
+		{ SHMUX_FRAME_PONG, 8, 4 },
+	};
+	uint32_t body[150] = { self->peer->arena_offset, 100 };
+	struct shmux__frame f;
+	int ret = 0;
+
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		shmux__producer_add(&shmux__shm(self->far)->tx, records[i].type, 0, 5, body,
+				    records[i].len);
+		publish(self->far);
+		CHECK_LOADS(records[i].least, ret = shmux__link_receive(self->near, &f));
+		ASSERT_EQ(1, ret);
+	}
+}
+
+TEST_F(shm, consumer_index_and_each_return_word_are_loaded_once)
+{
+	const struct shmux__link_ops *ops = self->near->ops;
+	struct shmux__frame f;
+	struct shmux__chunk c;
+	uint64_t lent, used;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, ops->chunk_get(self->near, 100, &c));
+		ops->chunk_send(self->near, 0, 5, &c, 100);
+		publish(self->near);
+		ASSERT_EQ(1, shmux__link_receive(self->far, &f));
+		ops->chunk_return(self->far, f.handle);
+	}
+	CHECK_LOADS(4, ops->arena(self->near, &lent, &used));
+	EXPECT_EQ(0, lent);
+	CHECK_LOADS(1, ops->ring_depth(self->near));
+	CHECK_LOADS(2, ops->begin_wait(self->near));
+}
+
+TEST_F(shm, armed_word_of_the_peer_is_loaded_once_for_each_publication)
+{
+	self->far->ops->arm(self->far, SHMUX_ARMED_FRAMES | SHMUX_ARMED_FUTEX);
+	ASSERT_EQ(0, send_u32(self->near, SHMUX_FRAME_CREDIT, 1, 1));
+	CHECK_LOADS(1, publish(self->near));
+	EXPECT_EQ(1, self->own->kicks);
+}
+
+/* --- last words ------------------------------------------------------------- */
+
+TEST_F(shm, last_words_that_there_is_no_room_for_are_forgotten)
+{
+	struct shmux_region_header *h = self->own;
+	uint32_t *beyond = &h->last_words[SHMUX_LAST_WORDS_MAX];
+	uint32_t i, nr = (h->ring_offset - offsetof(struct shmux_region_header, last_words)) / 4 -
+			 SHMUX_LAST_WORDS_MAX;
+
+	for (i = 1; i <= SHMUX_LAST_WORDS_MAX + nr; i++)
+		self->near->ops->last_word(self->near, i);
+	EXPECT_EQ(SHMUX_LAST_WORDS_MAX, h->nr_last_words);
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, beyond[i]);
+	for (i = 0; i < SHMUX_LAST_WORDS_MAX; i++)
+		ASSERT_EQ(i + 1, self->far->ops->heard_last(self->far, i));
+	EXPECT_EQ(0, self->far->ops->heard_last(self->far, i));
+}
+
+TEST_F(shm, last_words_that_the_peer_counts_beyond_their_place_are_not_heard)
+{
+	const struct shmux__link_ops *ops = self->near->ops;
+	uint32_t i;
+
+	self->peer->nr_last_words = UINT32_MAX;
+	for (i = 0; i <= SHMUX_LAST_WORDS_MAX; i++)
+		(&self->peer->last_words[0])[i] = 77;
+	EXPECT_EQ(77, ops->heard_last(self->near, SHMUX_LAST_WORDS_MAX - 1));
+	EXPECT_EQ(0, ops->heard_last(self->near, SHMUX_LAST_WORDS_MAX));
+	EXPECT_EQ(0, ops->heard_last(self->near, UINT32_MAX - 1));
+	self->peer->nr_last_words = 1;
+	EXPECT_EQ(0, ops->heard_last(self->near, 1));
 }
 
 /* --- room ------------------------------------------------------------------- */
