@@ -10,7 +10,7 @@
 
 #include "fuzz.h"
 
-#define PEER_MAX (1u << 20)
+#define PEER_MAX (256u << 20) /* room for a ring that is too large */
 
 static const struct shmux__shm_sizes sizes = {
 	.ring_slots = 64,
@@ -89,7 +89,8 @@ static void use(struct shmux__region *r, const struct shmux_region_header *said,
 	HOLD(link->peer_message_max <= SHMUX_WINDOW_MAX);
 	HOLD(!(link->features & ~SHMUX_FEATURES));
 
-	/* As many chunks as there are can be given back. */
+	/* As many chunks as there are can be given back, by either. */
+	HOLD(said->returns_slots >= sizes.arena_size / SHMUX_BLOCK_SIZE);
 	for (i = 0; i < said->arena_size / SHMUX_BLOCK_SIZE; i++)
 		link->ops->chunk_return(link, i);
 	HOLD(!memcmp(own.readable + SHMUX_HEADER_SIZE, "\1\0\0\0", 4));
@@ -127,8 +128,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	peer_size = said->size;
 	b = input_u8(&in);
-	if (b)
-		said->size = peer_size = (uint32_t)(b & 0xf0) << 12 | (b & 0x0fu) << 12;
+	if (b >= 0xf0)
+		said->size = peer_size = 1u << (b & 0x0f) << 20;
+	else if (b)
+		said->size = peer_size = b << 12;
 	if (peer_size < SHMUX_HEADER_SIZE || peer_size > PEER_MAX)
 		return 0;
 	while (!input_is_empty(&in)) {

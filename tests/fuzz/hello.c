@@ -27,7 +27,7 @@ struct game {
 	char bytes[sizeof(struct message) + 16];
 	size_t sent; /* of them */
 	struct message said; /* what of it all the victim takes for a hello */
-	size_t said_len;
+	size_t said_len, first_len; /* of all, and of the first piece */
 	int fds[FDS_MAX]; /* to go with the next piece */
 	int nr_fds;
 	bool cred;
@@ -124,6 +124,8 @@ static bool say(struct game *g, const char *bytes, size_t len, int nr_fds, bool 
 
 	if (g->fd < 0 || !len || hand_send(g->fd, bytes, len, g->fds, nr_fds, cred))
 		return false;
+	if (!g->said_len)
+		g->first_len = len;
 	memcpy((char *)&g->said + g->said_len, bytes, len < room ? len : room);
 	g->said_len += len < room ? len : room;
 	return true;
@@ -174,6 +176,22 @@ static void set_word(struct game *g)
 
 /* --- the victim ------------------------------------------------------------ */
 
+/* What made the victim take a region: every word of it is as it has to be. */
+static void check_said(const struct game *g)
+{
+	const struct message *m = &g->said;
+	size_t i;
+
+	HOLD(g->said_len >= sizeof(*m));
+	HOLD(g->type == SOCK_STREAM || g->first_len == sizeof(*m));
+	HOLD(m->magic == message_valid(HELLO).magic && m->version == SHMUX_VERSION);
+	HOLD(m->kind == (g->dialler ? ANSWER : HELLO) && m->status == 0);
+	HOLD(m->size == g->victim.region->peer_size && m->size_max >= OWN_SIZE);
+	HOLD(m->size <= g->victim.params.peer_size_max);
+	for (i = 0; i < sizeof(m->reserved) / sizeof(m->reserved[0]); i++)
+		HOLD(!m->reserved[i]);
+}
+
 /* One that was taken: nobody can change its size, nor write what is not mapped. */
 static void check_region(struct game *g)
 {
@@ -208,6 +226,7 @@ static void check_end(struct game *g)
 {
 	switch (g->victim.err) {
 	case 0:
+		check_said(g);
 		check_region(g);
 		break;
 	case -EAGAIN:
