@@ -12,8 +12,11 @@
 /* How long to look on, and what is allowed meanwhile. */
 #define WHILE (SEC / 2)
 #define WAKE_UPS_MAX 10 /* 20 a second */
-/* 1 %, most of it until it sleeps at first; ten times that where others disturb. */
-#define CPU_MAX (effort_is_stress() ? 5 * MSEC : 50 * MSEC)
+/*
+ * 1 %, most of it until it sleeps at first. A guest is charged for what its host
+ * takes of a CPU, which has nothing to do with us and comes in slices.
+ */
+#define CPU_MAX (effort_is_stress() ? 5 * MSEC : 20 * MSEC)
 
 FIXTURE(idle)
 {
@@ -83,10 +86,10 @@ static int64_t wait_read(struct wait *wait)
 	return shmux_stream_read(wait->st, &byte, 1);
 }
 
+static char much[4 << 20];
+
 static int64_t wait_write(struct wait *wait)
 {
-	static char much[4 << 20];
-
 	shmux_stream_set_deadline(wait->st, SHMUX_WRITE, shmux_now() + WHILE);
 	return shmux_stream_write(wait->st, much, sizeof(much));
 }
@@ -126,7 +129,10 @@ TEST_F(idle, blocked_writer_hardly_wakes)
 {
 	struct wait wait = { .call = wait_write, .st = self->near };
 
-	EXPECT_LT(0, measure(&wait));
+	/* What it can write it has written. */
+	while (shmux_stream_try_write(self->near, much, sizeof(much)) > 0)
+		;
+	EXPECT_EQ(-ETIMEDOUT, measure(&wait));
 	check_cheap(_metadata, &wait);
 }
 
