@@ -242,6 +242,31 @@ TEST_F(session, streams_beyond_the_peers_limit_are_reset_with_its_own_code)
 	shmux_stream_close(st[0]);
 }
 
+static int64_t side_open_fifteen(struct side *side)
+{
+	struct shmux_stream *st;
+
+	for (int i = 0; i < 15; i++) {
+		SIDE_EQ(0, shmux_session_open(side->session, 0, &st));
+		side_add(side, st);
+	}
+	return 0;
+}
+
+TEST_F(session, streams_that_both_have_opened_count_against_the_limit)
+{
+	struct shmux_stream *st[6];
+
+	ASSERT_EQ(0, far_run(self->far, side_open_fifteen));
+	for (int i = 0; i < 6; i++) {
+		ASSERT_EQ(0, shmux_session_open(self->near, 0, &st[i]));
+	}
+	EXPECT_EQ(5, far_run(self->far, side_accept_all));
+	check_refused(_metadata, st[5], SHMUX_CODE_LIMIT);
+	for (int i = 0; i < 6; i++)
+		shmux_stream_close(st[i]);
+}
+
 TEST_F(session, opening_beyond_ones_own_limit_is_enospc)
 {
 	struct shmux_stream *st[40], *beyond;

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "kselftest_harness.h"
+#include "linux/shmux_ring.h"
 #include "pair.h"
 #include "pattern.h"
 #include "process.h"
@@ -183,6 +184,34 @@ TEST_F(stall, budget_comes_back_when_the_stalled_streams_are_closed)
 	EXPECT_LE(first * 9 / 10, again);
 }
 
+static uint64_t far_granted(struct far *far)
+{
+	struct shmux_session_counters counters;
+
+	far_pump(far);
+	return far_counters(far, &counters) ? UINT64_MAX : counters.granted;
+}
+
+TEST_F(stall, bytes_that_cross_the_end_of_reading_are_charged_to_nobody_in_the_end)
+{
+	static const char some[200];
+
+	for (int reset = 0; reset < 2; reset++) {
+		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+		shmux_session_cork(self->pair.session);
+		ASSERT_EQ(200, shmux_stream_write(self->near, some, sizeof(some)));
+		ASSERT_EQ(0, reset ? far_reset(self->far, 7) :
+				     far_shutdown(self->far, SHMUX_READ));
+		shmux_session_uncork(self->pair.session);
+		ASSERT_LE(0, far_pump(self->far));
+
+		shmux_stream_close(self->near);
+		self->near = NULL;
+		far_close(self->far);
+		EXPECT_TRUE(wait_until(!far_granted(self->far)));
+	}
+}
+
 TEST_F(stall, smallest_writes_stay_within_the_window)
 {
 	uint64_t nr = 0;
@@ -260,6 +289,45 @@ TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budg
 	EXPECT_LE(growth, (int64_t)budget * 3 / 2) {
 		TH_LOG("%lld KiB for %d KiB", (long long)growth / KIB, NR * LEN / 1024);
 	}
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
+static int64_t side_accept_if_any(struct side *side)
+{
+	struct shmux_stream *st;
+
+	while (!shmux_session_accept(side->session, SHMUX_NOWAIT, &st))
+		side_add(side, st);
+	return 0;
+}
+
+TEST_F(stall, streams_that_have_ended_unread_keep_new_ones_out_once_the_budget_is_used)
+{
+	enum { BUDGET_OF_FEW = 16 * KIB };
+	struct shmux_session_counters counters = { 0 };
+	uint32_t code = 0;
+	struct pair pair;
+	int i;
+
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, NULL,
+			       SESSION_OPTIONS(.budget = BUDGET_OF_FEW, .window = 4096,
+					       .message_max = 4096, .first_grant = 512,
+					       .streams_max = 8)));
+	for (i = 0; i < 100 && !code; i++) {
+		static const char some[500];
+		struct shmux_stream *st;
+
+		ASSERT_EQ(0, shmux_session_open(pair.session, 0, &st));
+		shmux_stream_try_write(st, some, sizeof(some));
+		far_run(&pair.far, side_accept_if_any);
+		shmux_session_state(pair.session);
+		shmux_stream_reset_code(st, &code);
+		shmux_stream_close(st);
+		ASSERT_EQ(0, far_counters(&pair.far, &counters));
+		ASSERT_LE(counters.granted, BUDGET_OF_FEW);
+	}
+	EXPECT_EQ(SHMUX_CODE_LIMIT, code);
+	EXPECT_LT(BUDGET_OF_FEW / 512 / 2, i);
 	EXPECT_EQ(0, pair_close(&pair));
 }
 
