@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * wake.pml - one that publishes, one that sleeps: no wake-up is lost
+ * wake.pml - one that publishes, and may die, one that sleeps: no wake-up is lost
  *
  * The two sides of a link across the boundary of their processes, with the
  * store buffers of their processors: a store lies in its side's buffer until
@@ -17,6 +17,7 @@
  *   sleeper: socket         sleep_deep(), wake_deep(), memfd_clear()
  *   sleeper: rung           shm_rung()
  *   sleeper: disarm         shm_disarm()
+ *   sleeper: check          shmux__session_check(), wake_deep()
  *
  * A sleep ends by itself at most SLICES times (a slice of the futex, a deadline),
  * so that whoever depends on that to wake is found out: the sleeper is left in
@@ -24,14 +25,20 @@
  * number, and "there is news" compares it, as the code compares the tag of the
  * next slot.
  *
+ * The waker dies between any two steps, or not at all. What it had stored is seen
+ * by all before the kernel gives a sign of that, some time later; from then on the
+ * sleeper may sleep LATE slices more for each that it takes. It leaves when all
+ * messages have come, or when it knows of the death and has taken what there is.
+ *
  * Planted faults: NO_LOOK, NO_FENCE_WAKER, NO_FENCE_SLEEPER, FLAG, FLAG_ONCE,
- * OWN_BELL, KICK_FIRST, LATE_SEEN, HOLD_BLIND, CLEAR_LATE.
+ * OWN_BELL, KICK_FIRST, LATE_SEEN, HOLD_BLIND, CLEAR_LATE, DEEP_BLIND,
+ * SLICE_BLIND, RUNG_BLIND.
  */
 #ifdef BIG
-#define MESSAGES	4
-#define SLICES		4
-#else
 #define MESSAGES	3
+#define SLICES		2
+#else
+#define MESSAGES	2
 #define SLICES		2
 #endif
 
@@ -48,6 +55,9 @@ chan sleeper_buffer = [4] of { byte, byte };
 /* The kernel's. */
 bool on_futex;		/* the sleeper is in the futex's queue */
 bool readable;		/* a byte lies in the sleeper's socket */
+bool killed, sign;	/* the waker; what tells of that */
+
+#define LATE	1
 
 /* The armed word: a counter, which bell, odd. */
 #define ODD	1
@@ -79,6 +89,7 @@ active proctype waker()
 {
 	byte published, kicks, kicked, armed;
 
+	{
 	do
 	:: published < MESSAGES ->
 #ifdef KICK_FIRST
@@ -115,15 +126,26 @@ active proctype waker()
 		fi
 	:: else -> break
 	od
+	} unless { killed }
+}
+
+active proctype executioner()
+{
+	if
+	:: killed = true;
+	   empty(waker_buffer);
+	   sign = true
+	:: true
+	fi
 }
 
 active proctype sleeper()
 {
-	byte taken, seen, armed, slices, want;
+	byte taken, seen, armed, slices, late, want;
 
 take:
 	do
-	:: memory[WORD] != taken -> taken++
+	:: memory[WORD] != taken -> taken++; late = 0
 	:: else -> break
 	od;
 	if
@@ -175,7 +197,14 @@ arm:
 #endif
 		if
 		:: readable
+#ifndef DEEP_BLIND
+		:: sign
+#endif
 		:: slices < SLICES -> slices++
+		fi;
+		if
+		:: sign -> goto lost
+		:: else
 		fi;
 		readable = false
 	:: else ->
@@ -189,12 +218,28 @@ arm:
 		if
 		:: !on_futex
 		:: slices < SLICES -> slices++; on_futex = false
+		:: sign && late < LATE -> late++; on_futex = false
+		fi;
+		if
+#ifndef SLICE_BLIND
+		:: sign && memory[KICKS] == seen -> goto lost
+#endif
+		:: else
 		fi
 	fi;
 	if
-	:: memory[KICKS] != seen -> goto take
-	:: else -> goto arm		/* sleep_armed() goes round */
-	:: slices -> skip		/* the deadline */
+	:: memory[KICKS] != seen ->
+		if
+#ifndef RUNG_BLIND
+		:: memory[WORD] == taken && sign -> goto lost	/* rung for nothing */
+#endif
+		:: else -> goto take
+		fi
+	:: else ->
+		if
+		:: goto arm		/* sleep_armed() goes round */
+		:: slices -> skip	/* the deadline */
+		fi
 	fi;
 
 awake:
@@ -205,6 +250,11 @@ awake:
 		sleeper_buffer!ARMED, armed
 	fi;
 	goto take;
+lost:
+	do
+	:: memory[WORD] != taken -> taken++
+	:: else -> break
+	od;
 done:
 	skip
 }
