@@ -31,6 +31,10 @@
 
 #include "fail.h"
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
 /* The functions, and what each can meet. */
 #define FUNCTIONS(X)                                                     \
 	X(accept4, EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, ECONNABORTED) \
@@ -187,7 +191,6 @@ PLAIN(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *l
 PLAIN(int, listen, (int fd, int backlog), (fd, backlog))
 PLAIN(int, lstat, (const char *path, struct stat *st), (path, st))
 PLAIN(int, madvise, (void *addr, size_t len, int advice), (addr, len, advice))
-PLAIN(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
 PLAIN(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 PLAIN(int, poll, (struct pollfd * fds, nfds_t nr, int timeout), (fds, nr, timeout))
 PLAIN(int, ppoll,
@@ -203,6 +206,16 @@ PLAIN(int, setsockopt, (int fd, int level, int option, const void *value, sockle
 PLAIN(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 PLAIN(int, timerfd_create, (int clock, int flags), (clock, flags))
 PLAIN(int, unlink, (const char *path), (path))
+
+/* EINVAL is for what a kernel before 6.3 does not know. */
+int memfd_create(const char *name, unsigned int flags)
+{
+	static const int old[] = { EMFILE, ENFILE, ENOMEM, 0 };
+	bool failed = flags & MFD_NOEXEC_SEAL ? fails(FN_memfd_create) :
+						fails_with(FN_memfd_create, old);
+
+	return failed ? -1 : NEXT(memfd_create)(name, flags);
+}
 
 /* Whatever it says, the descriptor is gone. */
 int close(int fd)
