@@ -1151,7 +1151,7 @@ static void walk_accept(struct __test_metadata *_metadata, FIXTURE_DATA(faults) 
 	ASSERT_EQ(0, far_start(&self->client, FAR_CHILD));
 	ASSERT_EQ(0, far_start(&self->guest, FAR_CHILD));
 	ASSERT_EQ(0, shmux_listener_open(self->near_name, NULL, &self->listener));
-	shmux_listener_set_deadline(self->listener, shmux_now() + 60 * SEC);
+	shmux_listener_set_deadline(self->listener, shmux_now() + EFFORT_TIMEOUT * SEC);
 	far_begin(&self->guest, side_visit, self->near_name, sizeof(self->near_name), 0);
 	if (by_session) {
 		ASSERT_EQ(0,
