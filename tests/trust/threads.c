@@ -6,8 +6,9 @@
  * they do what they like: calm streams only carry their bytes and messages,
  * however often a call is cut short; rough ones are opened, reset and closed
  * under the calls of others as well. Then each calm stream is carried to its
- * end by two threads an end, without a deadline and with nobody to stir: a
- * wake-up that was lost hangs. Last, one end closes the session under them all.
+ * end by two threads an end, without a deadline and with nobody to stir, though
+ * pieces that nobody reads lie about in the arena: a wake-up that was lost hangs.
+ * Last, one end closes the session under them all.
  *
  * The parties tell each other as little as they can (relaxed atomics), so as not
  * to order for the sanitizer what the library has to order.
@@ -219,6 +220,7 @@ struct party {
 	uint32_t nr_wrong;
 	uint64_t random;
 	struct slot slots[NR_SLOTS];
+	struct shmux_stream *litter; /* never read */
 	struct thread threads[NR_THREADS];
 };
 
@@ -1161,6 +1163,29 @@ static void stir(struct party *party)
 	usleep(random_between(&party->random, 0, 500));
 }
 
+/*
+ * Leave pieces here and there in the arena that nobody will read. In a small one
+ * there is then no large chunk, but by asking the other end.
+ */
+static void leave_litter(struct party *party)
+{
+	struct shmux_span spans[16];
+	int nr = 0;
+
+	shmux_stream_set_deadline(party->litter, SHMUX_WRITE, shmux_now() + 50 * MSEC);
+	while (nr < 16 && !shmux_stream_reserve(party->litter, SHMUX_BLOCK_SIZE, &spans[nr],
+						nr ? SHMUX_NOWAIT : 0))
+		nr++;
+	for (int i = 0; i < nr; i++) {
+		if (i % 4) {
+			shmux_stream_cancel(party->litter, &spans[i]);
+			continue;
+		}
+		memset(spans[i].data, 0, 1000);
+		shmux_stream_submit(party->litter, &spans[i], 1000, 0);
+	}
+}
+
 /* No deadline from now on, and nobody who would set one. */
 static void calm_down(struct party *party)
 {
@@ -1211,6 +1236,10 @@ static int64_t party_begin(struct party *party)
 			SIDE_EQ(0, shmux_session_accept(party->session, 0, &st));
 		slot_fill(party, slot, st);
 	}
+	if (party->plan.near)
+		SIDE_EQ(0, shmux_session_open(party->session, 0, &party->litter));
+	else
+		SIDE_EQ(0, shmux_session_accept(party->session, 0, &party->litter));
 	return 0;
 }
 
@@ -1240,6 +1269,7 @@ static int64_t party_main(struct party *party)
 		watchdog_look(&dog, party);
 		stir(party);
 	}
+	leave_litter(party);
 	calm_down(party);
 	store(&party->phase, PHASE_FINISH);
 	await(party, load(&party->nr_finished) == NR_THREADS);
@@ -1254,6 +1284,7 @@ static int64_t party_main(struct party *party)
 		await(party, worker_is_done(&party->threads[i].worker));
 		worker_join(&party->threads[i].worker);
 	}
+	shmux_stream_close(party->litter);
 	for (int i = 0; i < NR_SLOTS; i++)
 		slot_close(party, &party->slots[i]);
 	if (!party->plan.closes)
