@@ -249,6 +249,47 @@ TEST_F(peer, every_frame_at_every_stage_of_a_stream_is_taken_passed_over_or_a_br
 	check_friend(_metadata, self);
 }
 
+/* What frames can change. */
+static struct shmux_stream face(const struct shmux_stream *st)
+{
+	return (struct shmux_stream){
+		.state = st->state,
+		.tx_credit = st->tx_credit,
+		.rx_granted = st->rx_granted,
+		.rx_limit = st->rx_limit,
+		.rx_owed = st->rx_owed,
+		.rx_queued = st->rx_queued,
+	};
+}
+
+TEST_F(peer, frames_for_another_stream_that_had_its_index_do_not_touch_a_stream)
+{
+	const struct known gone = { .there = false };
+	struct shmux_stream *st, before, after;
+	struct frame f;
+	uint32_t id;
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(frames); i++) {
+		f = frames[i / 2].frame;
+		if (f.type == SHMUX_FRAME_OPEN)
+			continue;
+		join(_metadata, self, variant, &small);
+		st = bring(_metadata, self, i % 2 ? OWN : OPENED, &id);
+		before = face(st);
+		f.id = id + (1u << SHMUX_ID_GEN_SHIFT);
+		say_frame(self, &f);
+		EXPECT_EQ(breach(&gone, &f) ? -EPROTO : 0, verdict(self));
+		after = face(st);
+		EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)))
+		{
+			TH_LOG("%s, of another generation", frames[i / 2].name);
+		}
+		shmux_stream_close(st);
+		part(self);
+	}
+	check_friend(_metadata, self);
+}
+
 /* Two frames more, and what the victim calls in between, in any order. */
 TEST_F(peer, frames_in_random_order_end_the_session_at_worst)
 {
