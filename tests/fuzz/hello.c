@@ -239,6 +239,7 @@ static void check_end(struct game *g)
 	default:
 		/* Only what the acceptor told. */
 		HOLD(g->dialler && g->said.kind == REFUSAL && g->victim.err == g->said.status);
+		HOLD(g->victim.err < 0 && g->victim.err >= -4095);
 	}
 	HOLD(g->victim.err == 0 || !g->victim.region);
 }
