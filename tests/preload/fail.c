@@ -34,6 +34,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 
 /* The functions, and what each can meet. */
 #define FUNCTIONS(X)                                                     \
@@ -41,6 +44,7 @@
 	X(aligned_alloc, ENOMEM)                                         \
 	X(bind, ENOMEM, EACCES)                                          \
 	X(calloc, ENOMEM)                                                \
+	X(chmod, EPERM, ENOENT, EACCES)                                  \
 	X(close, EINTR, EIO)                                             \
 	X(connect, EINTR, EAGAIN, ENOMEM, ECONNREFUSED)                  \
 	X(epoll_create1, EMFILE, ENFILE, ENOMEM)                         \
@@ -179,6 +183,7 @@ PLAIN(int, epoll_create1, (int flags), (flags))
 PLAIN(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeout),
       (fd, events, max, timeout))
 PLAIN(int, eventfd, (unsigned int count, int flags), (count, flags))
+PLAIN(int, chmod, (const char *path, mode_t mode), (path, mode))
 PLAIN(int, fchmod, (int fd, mode_t mode), (fd, mode))
 PLAIN(int, fchownat, (int fd, const char *path, uid_t uid, gid_t gid, int flags),
       (fd, path, uid, gid, flags))
@@ -274,6 +279,11 @@ long syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
+	/* As before Linux 6.6: what stands in for it is met on each kernel. */
+	if (number == SYS_fchmodat2) {
+		errno = ENOSYS;
+		return -1;
+	}
 	if (number == SYS_futex && ((int)a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT)
 		failed = fails_with(FN_syscall, slept);
 	else if (number == SYS_futex_waitv)
