@@ -134,6 +134,55 @@ static int64_t side_write_number(struct side *side)
 				  &byte, 1);
 }
 
+static int64_t accept_one(void *arg)
+{
+	struct shmux_stream *st = NULL;
+	int ret = shmux_session_accept(arg, 0, &st);
+
+	shmux_stream_close(st);
+	return ret;
+}
+
+static int64_t side_open_and_close(struct side *side)
+{
+	struct shmux_stream *st;
+
+	SIDE_EQ(0, shmux_session_open(side->session, 0, &st));
+	shmux_stream_close(st);
+	return 0;
+}
+
+static int64_t side_go_away(struct side *side)
+{
+	return shmux_session_go_away(side->session, 7);
+}
+
+/* One reads, and takes in what comes for the other, who accepts. */
+TEST_F(threads, accept_wakes_for_a_stream_and_for_a_go_away_while_another_thread_reads)
+{
+	struct worker reader, accepter;
+	struct shmux_stream *st;
+	uint32_t number = 99;
+
+	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &st));
+	worker_start(&reader, read_one, st);
+	ASSERT_TRUE(worker_wait_blocked(&reader));
+
+	worker_start(&accepter, accept_one, self->session);
+	ASSERT_TRUE(worker_wait_blocked(&accepter));
+	ASSERT_EQ(0, far_run(self->far, side_open_and_close));
+	EXPECT_EQ(0, worker_join(&accepter));
+
+	worker_start(&accepter, accept_one, self->session);
+	ASSERT_TRUE(worker_wait_blocked(&accepter));
+	ASSERT_EQ(0, far_run(self->far, side_go_away));
+	EXPECT_EQ(-ESHUTDOWN, worker_join(&accepter));
+
+	ASSERT_EQ(1, far_call(self->far, side_write_number, &number, sizeof(number), NULL, 0));
+	EXPECT_EQ(99, worker_join(&reader));
+	shmux_stream_close(st);
+}
+
 TEST_F(threads, two_blocked_on_two_streams_each_get_their_own)
 {
 	struct shmux_stream *st[2];
