@@ -27,7 +27,7 @@ static void check(const char *text, const struct shmux__address *a)
 	path_len = a->sun_len - offsetof(struct sockaddr_un, sun_path);
 	if (a->sun.sun_path[0]) {
 		/* A path: absolute, and with its end. */
-		HOLD(a->sun.sun_path[0] == '/');
+		HOLD(a->sun.sun_path[0] == '/' && a->sun.sun_path[path_len - 2] != '/');
 		HOLD(strnlen(a->sun.sun_path, path_len) == path_len - 1);
 	} else {
 		HOLD(!memchr(a->sun.sun_path + 1, '\0', path_len - 1));

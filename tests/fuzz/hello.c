@@ -203,6 +203,7 @@ static void check_region(struct game *g)
 	HOLD(g->nr_sent == 1 && g->taken >= 0 && !fstat(g->taken, &st));
 	HOLD(r->own && r->own_size == OWN_SIZE && r->peer_size <= PEER_SIZE_MAX);
 	HOLD(st.st_size == (off_t)r->peer_size);
+	HOLD(r->peer_size >= SHMUX_HEADER_SIZE && r->peer_size % SHMUX_PART_ALIGN == 0);
 	HOLD((fcntl(g->taken, F_GET_SEALS) & GOOD_SEALS) == GOOD_SEALS);
 	HOLD(ftruncate(g->taken, 0) && pwrite(g->taken, "x", 1, 0) < 0);
 	(void)peer[0];
@@ -266,6 +267,7 @@ static int nr_open(void)
 static void move(struct game *g)
 {
 	uint8_t b = input_u8(&g->in);
+	size_t len;
 
 	switch (b & 7) {
 	case 0:
@@ -278,7 +280,9 @@ static void move(struct game *g)
 		g->cred = b & 8;
 		break;
 	case 3:
-		send_piece(g, b >> 3 ? b >> 3 : sizeof(struct message) - g->sent);
+		len = b >> 3 ? b >> 3 : sizeof(struct message) - g->sent;
+		/* More than there is to be, too. */
+		send_piece(g, len == 31 ? sizeof(g->bytes) : len);
 		break;
 	case 4:
 		step(g);
