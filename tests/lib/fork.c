@@ -111,6 +111,26 @@ TEST_F(fork, session_is_inert_in_a_child)
 	check_works(_metadata, self->near, self->far);
 }
 
+TEST_F(fork, span_of_the_parents_is_submitted_by_the_parent_alone)
+{
+	struct shmux_span span;
+	char buf[8] = "";
+	int status = -1;
+	pid_t pid;
+
+	ASSERT_EQ(0, shmux_stream_reserve(self->near, 4, &span, 0));
+	memcpy(span.data, "span", 4);
+	pid = fork();
+	if (!pid)
+		_exit(shmux_stream_submit(self->near, &span, 4, 0) != -ECHILD || span.data);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+
+	EXPECT_EQ(4, shmux_stream_submit(self->near, &span, 4, 0));
+	EXPECT_EQ(4, far_read(self->far, buf, sizeof(buf)));
+	EXPECT_STREQ("span", buf);
+}
+
 TEST_F(fork, closing_in_a_child_does_not_disturb_the_parent)
 {
 	EXPECT_EQ(0, in_child(self->session, self->near, true));
