@@ -194,7 +194,7 @@ static uint32_t read_id(struct game *g)
 	uint32_t role = (b & 0x80 ? g->role : !g->role) << SHMUX_ID_ROLE_SHIFT;
 
 	if ((b & 0x60) == 0x60)
-		return role | wild[b & 7];
+		return (b & 8 ? 0 : role) | wild[b & 7];
 	return role | ((b >> 3 & 3) + 1u) << SHMUX_ID_GEN_SHIFT | (b & 7);
 }
 
