@@ -487,6 +487,27 @@ TEST_F(hello, a_hello_with_several_descriptors_is_refused_and_none_stays)
 	}
 }
 
+TEST_F(hello, a_second_descriptor_that_comes_late_is_refused_and_does_not_stay)
+{
+	struct message m = message_valid(HELLO);
+	const char *bytes = (const char *)&m;
+	int memfd = good_memfd();
+
+	open_acceptor(_metadata, self);
+	EXPECT_EQ(0, hand_send(self->sockets[0], bytes, 20, &memfd, 1, true));
+	/* A packet is whole, or it is none. */
+	if (variant->type == SOCK_STREAM)
+		ASSERT_EQ(-EAGAIN, end_step(&self->acceptor));
+	EXPECT_EQ(0, hand_send(self->sockets[0], bytes + 20, sizeof(m) - 20, &memfd, 1, true));
+	close(memfd);
+	end_step(&self->acceptor);
+	check_refused(_metadata, self, -EPROTO);
+	end_close(&self->acceptor);
+	close(self->sockets[0]);
+	self->sockets[0] = -1;
+	EXPECT_EQ(self->nr_fds, process_nr_fds());
+}
+
 TEST_F(hello, a_memfd_that_comes_late_is_refused)
 {
 	struct message m = message_valid(HELLO);
