@@ -982,6 +982,8 @@ static int scene_path(FIXTURE_DATA(faults) *self)
 	snprintf(address, sizeof(address), "memfd:%s/s", self->directory);
 
 	ret = LIB(shmux_listener_open(address, &options, &l));
+	if (!ret && (lstat(old.sun_path, &st) || (st.st_mode & 0777) != 0660))
+		return WRONG("whoever may connect is not who was to");
 	if (!ret)
 		LIB_VOID(shmux_listener_close(l));
 	end_plan();
