@@ -348,21 +348,28 @@ static int64_t side_echo_to_the_end(struct side *side)
 	return side_echo(side);
 }
 
-static int64_t exchange_for_a_while(void *arg)
+struct exchange {
+	struct shmux_stream *st;
+	bool over;
+};
+
+static int64_t exchange_until_over(void *arg)
 {
-	uint64_t until = shmux_now() + 300 * MSEC;
+	struct exchange *e = arg;
 	int64_t nr = 0;
 	char byte;
 
-	for (; shmux_now() < until; nr++) {
-		SIDE_EQ(1, shmux_stream_write(arg, "x", 1));
-		SIDE_EQ(1, shmux_stream_read(arg, &byte, 1));
-	}
+	do {
+		SIDE_EQ(1, shmux_stream_write(e->st, "x", 1));
+		SIDE_EQ(1, shmux_stream_read(e->st, &byte, 1));
+		nr++;
+	} while (!__atomic_load_n(&e->over, __ATOMIC_RELAXED));
 	return nr;
 }
 
 TEST_F(handover, child_forked_amid_the_calls_of_other_threads_gets_echild_and_disturbs_nobody)
 {
+	struct exchange exchange = { .over = false };
 	struct shmux_stream *st;
 	struct worker worker;
 	int status, nr = 0;
@@ -371,7 +378,8 @@ TEST_F(handover, child_forked_amid_the_calls_of_other_threads_gets_echild_and_di
 
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &st));
 	far_begin(self->far, side_echo_to_the_end, NULL, 0, 0);
-	worker_start(&worker, exchange_for_a_while, st);
+	exchange.st = st;
+	worker_start(&worker, exchange_until_over, &exchange);
 	do {
 		pid = fork();
 		ASSERT_LE(0, pid);
@@ -391,10 +399,11 @@ TEST_F(handover, child_forked_amid_the_calls_of_other_threads_gets_echild_and_di
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(0, status);
 		nr++;
-	} while (!worker_is_done(&worker));
+	} while (nr < 100 && !worker_is_done(&worker));
 
+	__atomic_store_n(&exchange.over, true, __ATOMIC_RELAXED);
 	EXPECT_LT(0, worker_join(&worker));
-	EXPECT_LT(10, nr);
+	EXPECT_EQ(100, nr);
 	shmux_stream_close(st);
 	EXPECT_LT(0, far_finish(self->far, NULL));
 }
