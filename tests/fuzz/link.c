@@ -288,8 +288,8 @@ static void note_wrong(struct game *g, uint32_t word, uint32_t id, uint32_t a, u
 	g->wrong = wrong;
 }
 
-/* Chunks that it has been lent it holds or has given back. */
-static void check_chunks(struct game *g, uint32_t nr_held)
+/* Count the descriptors that it has read. */
+static void count_taken(struct game *g)
 {
 	uint32_t i, nr = 0;
 
@@ -300,6 +300,12 @@ static void check_chunks(struct game *g, uint32_t nr_held)
 			g->chunks_at[nr++] = g->chunks_at[i];
 	}
 	g->nr_chunks = nr;
+}
+
+/* Chunks that it has been lent it holds or has given back. */
+static void check_chunks(struct game *g, uint32_t nr_held)
+{
+	count_taken(g);
 	HOLD(g->crooked || g->s->error || g->nr_taken == g->shm->give_back.next + nr_held);
 }
 
@@ -329,9 +335,12 @@ static void write_record(struct game *g, uint32_t word, uint32_t id, uint32_t a,
 	slot[3] = b;
 	slot[0] = (word & ~SHMUX_WORD_TAG) | their_tag(g->at);
 	note_wrong(g, word, id, a, b);
-	if ((word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT == SHMUX_FRAME_DESCRIPTOR &&
-	    g->nr_chunks < SLOTS)
-		g->chunks_at[g->nr_chunks++] = g->at;
+	if ((word & SHMUX_WORD_TYPE) >> SHMUX_WORD_TYPE_SHIFT == SHMUX_FRAME_DESCRIPTOR) {
+		count_taken(g);
+		/* One across another was overwritten. */
+		if (g->nr_chunks < SLOTS)
+			g->chunks_at[g->nr_chunks++] = g->at;
+	}
 	g->at += nr;
 }
 
