@@ -131,6 +131,18 @@ TEST_F(hello, both_ends_get_a_region_and_read_what_the_other_wrote)
 	EXPECT_EQ(1, self->acceptor.nr_admits);
 }
 
+/* Another thread may fork and exec at any time. */
+TEST_F(hello, every_descriptor_is_close_on_exec_amid_a_hello_too)
+{
+	int nr = nr_inheritable();
+
+	meet(_metadata, self);
+	EXPECT_EQ(1, self->dialler.nr_admits);
+	EXPECT_EQ(nr, self->dialler.nr_inheritable);
+	EXPECT_EQ(1, self->acceptor.nr_admits);
+	EXPECT_EQ(nr, self->acceptor.nr_inheritable);
+}
+
 TEST_F(hello, a_session_costs_each_end_a_socket_and_a_pidfd)
 {
 	meet(_metadata, self);

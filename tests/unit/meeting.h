@@ -40,6 +40,7 @@ struct end {
 	struct shmux__hello_params params;
 	int admit_status;
 	int nr_admits, nr_formats;
+	int nr_inheritable;		/* descriptors, amid the hello */
 	struct shmux_peer admitted;
 	struct shmux__hello *hello;
 	struct shmux__region *region;
@@ -54,12 +55,25 @@ static inline void end_format(void *arg, void *own)
 	strcpy(own, end->text);
 }
 
+/* Descriptors that a program which we become would have. */
+static inline int nr_inheritable(void)
+{
+	int fd, flags, nr = 0;
+
+	for (fd = 0; fd < 256; fd++) {
+		flags = fcntl(fd, F_GETFD);
+		nr += flags >= 0 && !(flags & FD_CLOEXEC);
+	}
+	return nr;
+}
+
 static inline int end_admit(void *arg, const struct shmux_peer *peer, int fd)
 {
 	struct end *end = arg;
 
 	(void)fd;
 	end->nr_admits++;
+	end->nr_inheritable = nr_inheritable();
 	end->admitted = *peer;
 	return end->admit_status;
 }
