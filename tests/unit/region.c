@@ -261,18 +261,22 @@ TEST_F(region, kicks_to_a_peer_that_never_reads_never_block)
 
 TEST_F(region, a_peer_that_floods_the_socket_is_cleared_in_bounded_steps)
 {
-	int fds[2], size = 1 << 20, steps = 0;
+	int fds[2], far_fds[2], size = 1 << 20, steps;
 	char junk[1000] = { 0 };
 
 	/* What a hostile peer could do with its end of the socket. */
 	ASSERT_LE(1, self->near->ops->descriptors(self->near, fds));
+	ASSERT_LE(1, self->far->ops->descriptors(self->far, far_fds));
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	while (send(fds[0], junk, sizeof(junk), MSG_DONTWAIT) > 0)
-		;
-	ASSERT_LE(1, self->far->ops->descriptors(self->far, fds));
-	while (is_readable(fds[0]) && steps++ < 1000)
-		ASSERT_EQ(0, self->far->ops->clear(self->far));
-	EXPECT_LT(steps, 1000);
+	/* The second time descriptors are no longer looked for, on a new kernel. */
+	for (int round = 0; round < 2; round++) {
+		while (send(fds[0], junk, sizeof(junk), MSG_DONTWAIT) > 0)
+			;
+		for (steps = 0; is_readable(far_fds[0]) && steps < 1000; steps++)
+			ASSERT_EQ(0, self->far->ops->clear(self->far));
+		EXPECT_LT(1, steps);
+		EXPECT_LT(steps, 1000);
+	}
 }
 
 TEST_F(region, descriptors_that_a_peer_sends_with_a_kick_do_not_stay)
