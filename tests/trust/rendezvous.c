@@ -47,14 +47,19 @@ struct report {
 	int error;
 	int nr_sentences; /* that say why there is no session, and the last one */
 	char sentence[256];
+	unsigned int nr_untold; /* that such a sentence was spared, as another one says */
 };
 
 static struct report own;
 
 static void note_sentence(void *arg, enum shmux_log_level level, const char *sentence)
 {
+	unsigned int untold;
+
 	(void)arg;
 	(void)level;
+	if (sscanf(sentence, "%u more clients got no session", &untold) == 1)
+		own.nr_untold += untold;
 	if (strncmp(sentence, "no session", strlen("no session")))
 		return;
 	own.nr_sentences++;
@@ -1232,6 +1237,50 @@ TEST_F(crowd, of_silent_ones_makes_way_when_descriptors_run_out)
 	EXPECT_EQ(0, self->after.nr_errors);
 	let_go(fds, ARRAY_SIZE(fds));
 	check_as_before(_metadata, self);
+	serve_no_more(_metadata, &self->far, &self->victim);
+}
+
+TEST_F(crowd, of_silent_ones_makes_way_when_others_have_taken_every_descriptor)
+{
+	int fds[10], quiet;
+
+	serve_one(_metadata, self);
+	quiet = nr_fds_there(self);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = hand_connect(self->victim.name);
+		ASSERT_LE(0, fds[i]);
+	}
+	ASSERT_TRUE(wait_until(nr_fds_there(self) == quiet + (int)ARRAY_SIZE(fds)));
+	limit_fds(_metadata, self, 0);
+	EXPECT_TRUE(wait_until(!ask(self->victim.name, 'r', &self->after, NULL)));
+	let_go(fds, ARRAY_SIZE(fds));
+	limit_fds(_metadata, self, -1);
+	check_as_before(_metadata, self);
+	serve_no_more(_metadata, &self->far, &self->victim);
+}
+
+TEST_F(crowd, of_hundreds_that_are_turned_away_does_not_fill_the_log)
+{
+	const unsigned int a_second = 16;
+	unsigned int nr = 0, seconds;
+	uint64_t begun = shmux_now();
+	int fd;
+
+	serve(_metadata, &self->far, &self->victim);
+	do {
+		for (int i = 0; i < 100; i++, nr++) {
+			fd = hand_connect(self->victim.name);
+			ASSERT_LE(0, fd);
+			close(fd);
+		}
+		ASSERT_EQ(0, ask(self->victim.name, 'r', &self->after, NULL));
+		seconds = (unsigned int)((shmux_now() - begun) / SEC) + 2;
+		ASSERT_GE(seconds * a_second, (unsigned int)self->after.nr_sentences);
+		/* When a second is over, it says how many it has not told of. */
+	} while (!self->after.nr_untold && seconds < 12);
+	EXPECT_LE(a_second, (unsigned int)self->after.nr_sentences);
+	EXPECT_LT(0, self->after.nr_untold);
+	EXPECT_GE(nr, self->after.nr_untold + (unsigned int)self->after.nr_sentences);
 	serve_no_more(_metadata, &self->far, &self->victim);
 }
 
