@@ -555,7 +555,7 @@ proctype peer()
 	:: left[0] = 1
 	:: left[1] = 1
 #ifndef BIG
-	:: !loops ->
+	:: !loops && !listens ->
 #else
 	::
 #endif
