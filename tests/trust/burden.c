@@ -592,6 +592,35 @@ TEST_F(peer, frames_without_end_keep_no_call_beyond_its_deadline)
 	check_deadlines_under(_metadata, self, side_talk_without_end);
 }
 
+TEST_F(peer, all_that_a_budget_holds_is_given_back_in_a_tenth_of_a_second)
+{
+	struct shmux_session_options options = {
+		.size = sizeof(options),
+		.streams_max = 64,
+	};
+	struct shmux_session_options foes = options;
+	struct flood flood = { .nr = 64, .kind = FLOOD_CHUNKS };
+	uint64_t begun, took;
+
+	/* Half of it may be held; all of the budget then is. */
+	foes.arena_size = 200 << 20;
+	join_with(_metadata, self, variant, &options, &foes);
+	far_run(&self->foe, side_flood_begin);
+	while (far_call(&self->foe, side_flood, &flood, sizeof(flood), NULL, 0))
+		ASSERT_EQ(0, verdict(self));
+	EXPECT_LE(60u << 20, self->s->held);
+
+	say_words(self, SHMUX_FRAME_BLOCKED, 0, 4, 0, 0);
+	begun = cpu_time();
+	EXPECT_EQ(0, verdict(self));
+	took = cpu_time() - begun;
+	EXPECT_EQ(0, self->s->held);
+	EXPECT_GE(effort_bound(100 * MSEC), took)
+	{
+		TH_LOG("took %llu us", (unsigned long long)took / 1000);
+	}
+}
+
 /* Fill the ring with such frames, that mean no stream. */
 static int64_t side_fill_ring(struct side *side)
 {
