@@ -135,7 +135,6 @@ struct shmux_session {
 	bool wants_open;		/* an open did */
 	bool room_seen;			/* which is not full any more */
 	bool wants_span;		/* one met as many spans as may be kept */
-	uint32_t nr_spans;		/* reserved, not yet submitted nor cancelled */
 
 	/* Who waits; core/wait.h. */
 	struct shmux_list waiters;
@@ -175,6 +174,9 @@ struct shmux_session {
 	struct shmux__rx *spare_chunk_nodes;
 	struct shmux__rx *spare_buffer;
 	uint32_t nr_spare;
+
+	/* Sending in place. */
+	uint32_t nr_spans;		/* reserved, not yet submitted nor cancelled */
 
 	/* Pings. */
 	uint64_t ping_sent, ping_answered;
