@@ -599,6 +599,29 @@ TEST_F(listener, silent_client_delays_nobody)
 		close(silent[i]);
 }
 
+TEST_F(listener, call_takes_in_a_few_of_those_who_connect_and_then_looks_after_others)
+{
+	struct shmux_stream *st;
+	int silent[100], before;
+
+	if (!variant->path)
+		SKIP(return, "a socket is needed that one can connect to by hand");
+	ASSERT_EQ(0, shmux_listener_open(self->name, NULL, &self->listener));
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+		silent[i] = silent_client(self->name + strlen("memfd:"));
+		ASSERT_LE(0, silent[i]);
+	}
+	for (int taken = 0, more; taken < 100; taken += more) {
+		before = process_nr_fds();
+		EXPECT_EQ(-EAGAIN, shmux_listener_accept(self->listener, SHMUX_NOWAIT, &st));
+		more = process_nr_fds() - before;
+		ASSERT_LE(1, more);
+		ASSERT_GE(16, more);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
+		close(silent[i]);
+}
+
 TEST_F(listener, client_that_talks_nonsense_delays_nobody)
 {
 	struct shmux_stream *st;

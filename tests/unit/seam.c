@@ -1375,4 +1375,47 @@ TEST(death_of_the_other_process_is_seen_over_a_link_that_shares_no_memory)
 	shmux_session_close(session, 0);
 }
 
+/* --- a peer that is gone and has always more to say ------------------------- */
+
+static uint32_t nr_heard;
+
+static int receive_without_end(struct shmux__link *l, struct shmux__frame *f)
+{
+	(void)l;
+	*f = (struct shmux__frame){ .type = SHMUX_FRAME_PING };
+	/* Nor does the test go on for ever. */
+	return nr_heard++ < 1u << 20;
+}
+
+static bool ready_without_end(struct shmux__link *l, uint32_t reasons)
+{
+	(void)l;
+	(void)reasons;
+	return nr_heard < 1u << 20;
+}
+
+static int is_gone(struct shmux__link *l)
+{
+	(void)l;
+	return -ECONNRESET;
+}
+
+TEST_F(seam, peer_that_is_gone_and_talks_on_is_heard_for_a_ring_and_no_longer)
+{
+	struct shmux__link *l = self->near->link;
+	const struct shmux__link_ops *ops = l->ops;
+	struct shmux__link_ops talkative = *ops;
+
+	talkative.receive = receive_without_end;
+	talkative.ready = ready_without_end;
+	talkative.check_alive = is_gone;
+	nr_heard = 0;
+	l->ops = &talkative;
+	self->near->alive_checked = 0;
+	EXPECT_EQ(SHMUX_SESSION_DEAD, shmux_session_state(self->near));
+	EXPECT_LE(l->peer_ring_slots, nr_heard);
+	EXPECT_GE(l->peer_ring_slots + 3 * SHMUX_DRAIN_BATCH, nr_heard);
+	l->ops = ops;
+}
+
 TEST_HARNESS_MAIN
