@@ -76,12 +76,12 @@ static inline void loads_end(void)
 	sigaction(SIGTRAP, &loads.trap, NULL);
 }
 
-/* Return: where something was loaded that had been loaded before, or -1. */
-static inline int64_t loads_twice(void)
+/* Return: where, before @end, something was loaded that had been loaded before, or -1. */
+static inline int64_t loads_twice(size_t end)
 {
 	for (uint32_t i = 0; i < loads.nr && i < LOADS_MAX; i++)
 		for (uint32_t k = 0; k < i; k++)
-			if (loads.offsets[i] / 4 == loads.offsets[k] / 4)
+			if (loads.offsets[i] < end && loads.offsets[i] / 4 == loads.offsets[k] / 4)
 				return (int64_t)loads.offsets[i];
 	return -1;
 }
