@@ -616,7 +616,10 @@ static void peer_move(struct game *g, enum move move)
 		move_u32(g, SHMUX_FRAME_RESET);
 		break;
 	case PEER_BLOCKED:
-		move_u32(g, SHMUX_FRAME_BLOCKED);
+		id = read_id(g);
+		word = input_number(&g->args);
+		/* For no credit: for chunks. */
+		write_frame(g, SHMUX_FRAME_BLOCKED, 0, word ? id : 0, word, 0, 4);
 		break;
 	case PEER_GOAWAY:
 		write_frame(g, SHMUX_FRAME_GOAWAY, 0, 0, input_number(&g->args), 0, 4);
