@@ -159,6 +159,30 @@ TEST_F(region, the_futex_bell_wakes_one_who_can_be_poked_as_well)
 	EXPECT_EQ(0, sleeper_join(&s));
 }
 
+/* A hostile one may park as many as it likes. */
+TEST_F(region, a_ring_wakes_a_few_of_a_peers_threads_and_no_more)
+{
+	enum { NR = 40, AT_ONCE = 16 };
+	struct sleeper sleepers[NR];
+	int i, rings, asleep = NR;
+
+	for (i = 0; i < NR; i++)
+		ASSERT_TRUE(sleeper_start(&sleepers[i], self->far, NULL));
+	for (rings = 0; asleep && rings < NR; rings++) {
+		int before = asleep;
+
+		kick(self->near, SHMUX_ARMED_FUTEX);
+		/* Those that were woken are gone, or on their way. */
+		for (i = asleep = 0; i < NR; i++)
+			asleep += process_sleeps(getpid(), sleepers[i].tid);
+		EXPECT_GE(AT_ONCE, before - asleep);
+	}
+	EXPECT_EQ(0, asleep);
+	EXPECT_LE((NR + AT_ONCE - 1) / AT_ONCE, rings);
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(0, sleeper_join(&sleepers[i]));
+}
+
 TEST_F(region, a_poke_wakes_our_own_sleeper)
 {
 	uint32_t poke = 0;
