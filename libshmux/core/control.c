@@ -21,6 +21,25 @@ static int send_u32(struct shmux_session *s, uint32_t type, uint32_t id,
 	return shmux__link_send(s->link, type, 0, id, &body, sizeof(body));
 }
 
+/* Give back the credit that nobody wants any more, down to the first grant. */
+static int flush_refund(struct shmux_stream *st)
+{
+	uint32_t first = st->s->link->peer_first_grant, n;
+	int err;
+
+	n = st->tx_credit > first ? st->tx_credit - first : 0;
+	/* At our FIN all of it goes back; and nothing may be all there is to say. */
+	if (!(st->state & STREAM_FIN_SENT) &&
+	    (n || (st->state & STREAM_BLOCKED_SENT))) {
+		err = send_u32(st->s, SHMUX_FRAME_REFUND, st->id, n);
+		if (err)
+			return err;
+		st->tx_credit -= n;
+	}
+	st->state &= ~(STREAM_OWES_REFUND | STREAM_BLOCKED_SENT);
+	return 0;
+}
+
 /* What one stream owes. Return: 0, or -EAGAIN: to be tried again. */
 static int flush_stream(struct shmux_stream *st)
 {
@@ -42,6 +61,11 @@ static int flush_stream(struct shmux_stream *st)
 		if (err)
 			return err;
 		st->state &= ~STREAM_OWES_ABORT;
+	}
+	if (st->state & STREAM_OWES_REFUND) {
+		err = flush_refund(st);
+		if (err)
+			return err;
 	}
 	if (st->state & (STREAM_OWES_FIN | STREAM_OWES_STOP)) {
 		if (st->state & STREAM_OWES_FIN)

@@ -63,6 +63,8 @@
 #define STREAM_OWES_STOP	0x100000u
 #define STREAM_OWES_RESET	0x200000u
 #define STREAM_INDEBTED		0x1000000u	/* took what is kept in reserve */
+#define STREAM_GAVE_UP		0x2000000u	/* asked for credit, and wants it no more */
+#define STREAM_OWES_REFUND	0x4000000u
 #define STREAM_PEEKED		0x800000u	/* the caller looks at the first node */
 #define STREAM_TX_BUSY		0x400000u	/* amid the parts of a message */
 
@@ -247,6 +249,8 @@ void shmux__stream_settle(struct shmux_stream *st);
 void shmux__stream_control(struct shmux_stream *st);
 /* Who could not write may be able to; if not it says so to the peer again. */
 void shmux__stream_may_write(struct shmux_stream *st);
+/* Have the credit that nobody wants go back to the peer. */
+void shmux__stream_refund(struct shmux_stream *st);
 /* Name it at the next pump. */
 void shmux__stream_event_slow(struct shmux_stream *st, uint32_t event);
 

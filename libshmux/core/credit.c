@@ -15,6 +15,8 @@
  */
 #include "core/credit.h"
 
+#include <errno.h>
+
 #define FAIR 65536u
 
 static bool takes_payload(const struct shmux_stream *st)
@@ -129,6 +131,28 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want)
 	/* Less than a record costs would be of no use. */
 	st->rx_want = want > SHMUX_CREDIT_MIN ? want : SHMUX_CREDIT_MIN;
 	shmux__stream_control(st);
+}
+
+int shmux__credit_refunded(struct shmux_stream *st, uint32_t n)
+{
+	struct shmux_session *s = st->s;
+	uint32_t back = n;
+
+	if (n > st->rx_granted)
+		return -EPROTO;
+	st->rx_granted -= n;
+	st->state &= ~STREAM_HUNGRY;
+	/* It stays entitled to the first grant, if to anything. */
+	if (takes_payload(st)) {
+		if (back > st->rx_limit - s->options.first_grant)
+			back = st->rx_limit - s->options.first_grant;
+		st->rx_owed += n - back;
+		shmux__stream_control(st);
+	}
+	st->rx_limit -= back;
+	s->budget_used -= back;
+	freed(s);
+	return 0;
 }
 
 /* Of @owed, what others need more urgently than that it is granted again. */

@@ -30,6 +30,12 @@ void shmux__credit_consumed(struct shmux_stream *st, uint32_t cost);
 /* The peer says that it wants to send @want bytes and has not the credit. */
 void shmux__credit_wanted(struct shmux_stream *st, uint32_t want);
 
+/*
+ * The peer has given up, and gives @n bytes of what it was granted back. Return: 0,
+ * or -EPROTO: it has not so much.
+ */
+int shmux__credit_refunded(struct shmux_stream *st, uint32_t n);
+
 /* What to grant now; it counts as granted. 0: nothing. */
 uint32_t shmux__credit_take(struct shmux_stream *st);
 

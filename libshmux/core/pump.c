@@ -237,8 +237,17 @@ static int on_credit(struct shmux_session *s, const struct shmux__frame *f)
 	    f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
 		return -EPROTO;
 	st->tx_credit += f->value[0];
+	if (__builtin_expect(st->state & STREAM_GAVE_UP, 0))
+		shmux__stream_refund(st);
 	shmux__stream_may_write(st);
 	return 0;
+}
+
+static int on_refund(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = shmux__session_find(s, f->id);
+
+	return st ? shmux__credit_refunded(st, f->value[0]) : 0;
 }
 
 static int on_end(struct shmux_session *s, const struct shmux__frame *f)
@@ -331,6 +340,8 @@ static int handle(struct shmux_session *s, const struct shmux__frame *f)
 		return 0;
 	case SHMUX_FRAME_PONG:
 		return on_pong(s, f);
+	case SHMUX_FRAME_REFUND:
+		return on_refund(s, f);
 	default:
 		return -EPROTO;
 	}

@@ -126,6 +126,7 @@ static void say_blocked(struct shmux_stream *st, size_t want)
 						   SHMUX_WINDOW_MAX,
 	};
 
+	st->state &= ~(STREAM_GAVE_UP | STREAM_OWES_REFUND);
 	if (st->state & STREAM_BLOCKED_SENT)
 		return;
 	if (!(st->s->link->features & SHMUX_FEATURE_BLOCKED)) {
@@ -152,7 +153,11 @@ void shmux__stream_may_write(struct shmux_stream *st)
  */
 static inline void unblocked(struct shmux_stream *st)
 {
-	if (__builtin_expect(st->state & STREAM_BLOCKED_SENT, 0))
+	if (__builtin_expect(!(st->state & (STREAM_BLOCKED_SENT |
+					    STREAM_GAVE_UP)), 1))
+		return;
+	st->state &= ~(STREAM_GAVE_UP | STREAM_OWES_REFUND);
+	if (st->state & STREAM_BLOCKED_SENT)
 		shmux__stream_may_write(st);
 }
 
@@ -178,6 +183,31 @@ static uint64_t lack_chunk(struct writer *w, uint64_t deadline)
 	if (!shmux__control_ask(s))
 		w->ask_at = 0;
 	return deadline;
+}
+
+void shmux__stream_refund(struct shmux_stream *st)
+{
+	st->state |= STREAM_OWES_REFUND;
+	shmux__stream_control(st);
+}
+
+/*
+ * Who waited for credit or amid a message waits no more. Unless somebody else
+ * writes, the peer is to have back what the stream was granted, now and later.
+ */
+static void give_up(struct shmux_stream *st, const struct shmux__waiter *w)
+{
+	const struct shmux__waiter *other;
+
+	if (!(st->state & (STREAM_BLOCKED_SENT | STREAM_MESSAGES)) ||
+	    (st->state & STREAM_WANTS_WRITE) ||
+	    !(st->s->link->features & SHMUX_FEATURE_BLOCKED))
+		return;
+	for (other = st->waiters; other; other = other->next)
+		if (other != w && (other->kind & WAIT_WRITE))
+			return;
+	st->state |= STREAM_GAVE_UP;
+	shmux__stream_refund(st);
 }
 
 /*
@@ -222,6 +252,8 @@ static int send_wait(struct shmux_stream *st, struct writer *w, int err,
 	err = shmux__waited(err, send_deadline(st));
 	if (err && send_error(st))
 		return send_error(st);
+	if (err)
+		give_up(st, &w->waiter);
 	return err;
 }
 
@@ -502,7 +534,8 @@ static inline bool put_few(struct shmux_stream *st, const void *buf, size_t len,
 	if (__builtin_expect(len - 1 >= SHMUX_CREDIT_MIN, 0) ||
 	    st->tx_credit < SHMUX_CREDIT_MIN ||
 	    (st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
-			  STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT)) ||
+			  STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
+			  STREAM_GAVE_UP)) ||
 	    s->error)
 		return false;
 	if (hold) {

@@ -393,9 +393,10 @@ int shmux__shm_decode(struct shmux__shm *s, struct shmux__frame *f,
 		[SHMUX_FRAME_GOAWAY] = sizeof(struct shmux_body_u32),
 		[SHMUX_FRAME_PING] = sizeof(struct shmux_body_ping),
 		[SHMUX_FRAME_PONG] = sizeof(struct shmux_body_ping),
+		[SHMUX_FRAME_REFUND] = sizeof(struct shmux_body_u32),
 	};
 
-	if (f->type == SHMUX_FRAME_CONT || f->type > SHMUX_FRAME_PONG ||
+	if (f->type == SHMUX_FRAME_CONT || f->type > SHMUX_FRAME_REFUND ||
 	    len != body_len[f->type])
 		return -EPROTO;
 	if (f->type == SHMUX_FRAME_DESCRIPTOR)

@@ -141,10 +141,10 @@ static bool has_form(uint32_t type, uint32_t len, uint32_t len_max)
 		[SHMUX_FRAME_CONT] = -2,  [SHMUX_FRAME_OPEN] = 8,	[SHMUX_FRAME_DATA] = -1,
 		[SHMUX_FRAME_CREDIT] = 4, [SHMUX_FRAME_DESCRIPTOR] = 8, [SHMUX_FRAME_END] = 0,
 		[SHMUX_FRAME_RESET] = 4,  [SHMUX_FRAME_BLOCKED] = 4,	[SHMUX_FRAME_GOAWAY] = 4,
-		[SHMUX_FRAME_PING] = 8,	  [SHMUX_FRAME_PONG] = 8,
+		[SHMUX_FRAME_PING] = 8,	  [SHMUX_FRAME_PONG] = 8,	[SHMUX_FRAME_REFUND] = 4,
 	};
 
-	if (type > SHMUX_FRAME_PONG)
+	if (type > SHMUX_FRAME_REFUND)
 		return false;
 	return body_len[type] == -1 ? len <= len_max : (int)len == body_len[type];
 }
@@ -390,7 +390,7 @@ static void move_burst(struct game *g)
 	static const uint8_t len[16] = {
 		[SHMUX_FRAME_OPEN] = 8,	 [SHMUX_FRAME_DATA] = 1,    [SHMUX_FRAME_CREDIT] = 4,
 		[SHMUX_FRAME_RESET] = 4, [SHMUX_FRAME_BLOCKED] = 4, [SHMUX_FRAME_GOAWAY] = 4,
-		[SHMUX_FRAME_PING] = 8,	 [SHMUX_FRAME_PONG] = 8,
+		[SHMUX_FRAME_PING] = 8,	 [SHMUX_FRAME_PONG] = 8, [SHMUX_FRAME_REFUND] = 4,
 	};
 
 	type &= 0xf;

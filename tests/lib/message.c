@@ -780,6 +780,34 @@ static int64_t side_read_all(struct side *side)
 	return 4;
 }
 
+TEST_F(tight, who_gave_up_waiting_for_credit_keeps_none_from_others)
+{
+	struct worker writer;
+	size_t i;
+
+	/* One message lies unread, so that there is nothing for the next. */
+	worker_start(&writer, write_tight, self->near[0]);
+	EXPECT_TRUE(wait_until(far_pump(&self->pair.far) >= 0 && worker_is_done(&writer)));
+	EXPECT_EQ(TIGHT_LEN, worker_join(&writer));
+	shmux_stream_set_deadline(self->near[1], SHMUX_WRITE, shmux_now() + 1000000);
+	EXPECT_EQ(-ETIMEDOUT, write_tight(self->near[1]));
+	shmux_stream_set_deadline(self->near[1], SHMUX_WRITE, SHMUX_NEVER);
+
+	i = 0;
+	EXPECT_EQ(TIGHT_LEN, far_call(&self->pair.far, side_read_tight, &i, sizeof(i), NULL, 0));
+	for (i = 2; i < 4; i++) {
+		worker_start(&writer, write_tight, self->near[i]);
+		EXPECT_EQ(TIGHT_LEN,
+			  far_call(&self->pair.far, side_read_tight, &i, sizeof(i), NULL, 0));
+		EXPECT_EQ(TIGHT_LEN, worker_join(&writer));
+	}
+	/* Nor is it left without for good. */
+	i = 1;
+	worker_start(&writer, write_tight, self->near[1]);
+	EXPECT_EQ(TIGHT_LEN, far_call(&self->pair.far, side_read_tight, &i, sizeof(i), NULL, 0));
+	EXPECT_EQ(TIGHT_LEN, worker_join(&writer));
+}
+
 TEST_F(tight, longest_messages_of_all_streams_at_once_take_turns)
 {
 	struct worker writers[4];

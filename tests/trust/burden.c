@@ -517,6 +517,7 @@ static int64_t side_talk_without_end(struct side *side)
 		attacker_add(s, SHMUX_FRAME_CREDIT, 0, id, zero, 4);
 		attacker_add(s, SHMUX_FRAME_PING, 0, 0, zero, 8);
 		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, id, zero, 4);
+		attacker_add(s, SHMUX_FRAME_REFUND, 0, id, zero, 4);
 		attacker_add(s, SHMUX_FRAME_BLOCKED, 0, 0, zero, 4);
 		attacker_publish(s);
 		if (i % 64 == 0 && s->link->ops->check_alive(s->link))

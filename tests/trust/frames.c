@@ -196,6 +196,10 @@ static const struct {
 	{ "reset", { SHMUX_FRAME_RESET, 0, 0, 4, { 5 } } },
 	{ "blocked", { SHMUX_FRAME_BLOCKED, 0, 0, 4, { 1 } } },
 	{ "blocked for everything", { SHMUX_FRAME_BLOCKED, 0, 0, 4, { UINT32_MAX } } },
+	{ "refund of nothing", { SHMUX_FRAME_REFUND, 0, 0, 4, { 0 } } },
+	{ "refund", { SHMUX_FRAME_REFUND, 0, 0, 4, { 1 } } },
+	{ "refund beyond the credit", { SHMUX_FRAME_REFUND, 0, 0, 4, { GRANT + 1 } } },
+	{ "refund of everything", { SHMUX_FRAME_REFUND, 0, 0, 4, { UINT32_MAX } } },
 };
 
 /* Is it a breach, by a naive reading of the header? */
@@ -215,6 +219,8 @@ static bool breach(const struct known *k, const struct frame *f)
 		return ((f->flags & FIN) && k->fin) || ((f->flags & STOP) && k->stop);
 	if (f->type == SHMUX_FRAME_CREDIT)
 		return f->body[0] > SHMUX_WINDOW_MAX - GRANT;
+	if (f->type == SHMUX_FRAME_REFUND)
+		return f->body[0] > (k->fin ? 0 : GRANT);
 	if (!payload)
 		return false;
 	if (k->fin)
@@ -326,6 +332,7 @@ TEST_F(peer, ids_that_nobody_may_have_are_passed_over_or_a_breach)
 		SHMUX_FRAME_CREDIT,
 		SHMUX_FRAME_RESET,
 		SHMUX_FRAME_BLOCKED,
+		SHMUX_FRAME_REFUND,
 	};
 	uint32_t ids[12], role, i, k, nr = 0;
 	struct frame f;

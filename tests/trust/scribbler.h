@@ -507,7 +507,9 @@ static inline bool mutate_pointless(struct scribbler *sc)
 	uint32_t id = mutated_id(sc), arena = scribbler_arena(sc);
 	uint32_t gone = id | 0x1ff000; /* an index beyond those in use */
 
-	switch (scribbler_pick(sc, 12)) {
+	switch (scribbler_pick(sc, 13)) {
+	case 11:
+		return scribbler_say_words(sc, SHMUX_FRAME_REFUND, gone, scribbler_edge(sc), 0, 4);
 	case 0:
 		return scribbler_say_words(sc, SHMUX_FRAME_CREDIT, gone, scribbler_edge(sc), 0, 4);
 	case 1:

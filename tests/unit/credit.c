@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* credit.c - who is granted how much of a session's budget */
+#include <errno.h>
+
 #include "core/credit.h"
 #include "core/core.h"
 #include "effort.h"
@@ -227,6 +229,13 @@ TEST_F(credit, who_asks_for_a_byte_gets_what_a_record_costs)
 	EXPECT_EQ(SHMUX_CREDIT_MIN - 30, shmux__credit_take(st));
 }
 
+/* As a flush does with one that found too little. */
+static void starve(struct shmux_stream *st)
+{
+	shmux_list_remove(&st->control);
+	shmux_list_append(&st->s->starved, &st->control);
+}
+
 TEST_F(credit, what_was_taken_of_the_reserve_goes_back_once_read)
 {
 	struct shmux_stream *first = &self->streams[0], *second = &self->streams[1];
@@ -250,6 +259,43 @@ TEST_F(credit, what_was_taken_of_the_reserve_goes_back_once_read)
 	EXPECT_LE(LONGEST, second->rx_granted);
 	EXPECT_FALSE(shmux__credit_starved(second));
 	EXPECT_LE(FIRST, first->rx_limit);
+}
+
+TEST_F(credit, what_is_refunded_goes_back_down_to_the_first_grant)
+{
+	struct shmux_stream *st = &self->streams[0], *hungry = &self->streams[1];
+
+	tighten(self);
+	shmux__credit_wanted(st, LONGEST);
+	shmux__credit_take(st);
+	shmux__credit_wanted(hungry, LONGEST);
+	shmux__credit_take(hungry);
+	ASSERT_TRUE(shmux__credit_starved(hungry));
+	starve(hungry);
+
+	EXPECT_EQ(-EPROTO, shmux__credit_refunded(st, st->rx_granted + 1));
+	EXPECT_EQ(0, shmux__credit_refunded(st, st->rx_granted - FIRST));
+	EXPECT_EQ(FIRST, st->rx_granted);
+	EXPECT_EQ(FIRST, st->rx_limit);
+	EXPECT_FALSE(st->state & STREAM_HUNGRY);
+	EXPECT_TRUE(self->session.owes & OWES_STARVED);
+	EXPECT_TRUE(shmux__credit_feed(hungry));
+
+	/* The first grant is its own: it is granted again. */
+	EXPECT_EQ(0, shmux__credit_refunded(st, FIRST));
+	EXPECT_EQ(FIRST, st->rx_limit);
+	EXPECT_EQ(FIRST, shmux__credit_take(st));
+}
+
+TEST_F(credit, refund_of_a_stream_that_is_read_no_more_is_not_granted_again)
+{
+	struct shmux_stream *st = &self->streams[0];
+
+	st->state |= STREAM_STOP_SENT;
+	shmux__credit_stop(st);
+	EXPECT_EQ(0, shmux__credit_refunded(st, FIRST));
+	EXPECT_EQ(0, st->rx_limit);
+	EXPECT_EQ(0, shmux__credit_take(st));
 }
 
 /* --- nobody waits for ever ---------------------------------------------------- */

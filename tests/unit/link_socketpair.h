@@ -242,7 +242,7 @@ static inline int link_socketpair_decode(struct link_socketpair *p,
 		[SHMUX_FRAME_OPEN] = 8,	   [SHMUX_FRAME_CREDIT] = 4,
 		[SHMUX_FRAME_RESET] = 4,   [SHMUX_FRAME_BLOCKED] = 4,
 		[SHMUX_FRAME_GOAWAY] = 4,  [SHMUX_FRAME_PING] = 8,
-		[SHMUX_FRAME_PONG] = 8,
+		[SHMUX_FRAME_PONG] = 8,	   [SHMUX_FRAME_REFUND] = 4,
 	};
 
 	memset(f, 0, sizeof(*f));
@@ -253,7 +253,7 @@ static inline int link_socketpair_decode(struct link_socketpair *p,
 	if (h->type == SHMUX_FRAME_DATA) {
 		f->len = h->len;
 	} else {
-		if (h->type == SHMUX_FRAME_CONT || h->type > SHMUX_FRAME_PONG ||
+		if (h->type == SHMUX_FRAME_CONT || h->type > SHMUX_FRAME_REFUND ||
 		    h->len != body_len[h->type])
 			return -EPROTO;
 		memcpy(f->value, p->in + f->index, h->len);

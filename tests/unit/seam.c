@@ -14,6 +14,7 @@
 #include "kselftest_harness.h"
 
 #include "core/core.h"
+#include "core/credit.h"
 #include "core/options.h"
 #include "link_socketpair.h"
 #include "pair.h"
@@ -294,6 +295,45 @@ TEST_F(seam, large_transfer_ends_between_peers_one_of_whom_knows_no_blocked_fram
 	EXPECT_EQ(0, st.far->state & STREAM_HUNGRY);
 	check_transfer(_metadata, st.far, st.near,
 		       (struct bulk){ .len = 8 << 20, .piece = 100000, .seed = 4 });
+	close_stream(&st);
+}
+
+/* Let both sides say and hear what there is, and answer. */
+static void pump_twice(FIXTURE_DATA(seam) *self)
+{
+	for (int i = 0; i < 2; i++) {
+		session_pump(self->near);
+		session_pump(self->far);
+	}
+	session_pump(self->near);
+}
+
+TEST_F(seam, credit_that_comes_when_nobody_waits_for_it_any_more_goes_back)
+{
+	struct ends st;
+	char *buf = calloc(1, WINDOW);
+
+	open_stream(_metadata, self, SHMUX_STREAM_MESSAGES, &st);
+	/* It asks, and gives up at once. */
+	shmux_stream_set_deadline(st.near, SHMUX_WRITE, 1);
+	ASSERT_EQ(-ETIMEDOUT, shmux_stream_write(st.near, buf, WINDOW));
+	pump_twice(self);
+	EXPECT_FALSE(st.far->state & STREAM_HUNGRY);
+	/* The grant had been under way. */
+	shmux__credit_wanted(st.far, WINDOW);
+	pump_twice(self);
+	EXPECT_EQ(256u, st.near->tx_credit);
+	EXPECT_EQ(st.near->tx_credit, st.far->rx_granted);
+	EXPECT_EQ(st.far->rx_granted, st.far->rx_limit);
+
+	/* Who writes again has it again. */
+	shmux_stream_set_deadline(st.near, SHMUX_WRITE, SHMUX_NEVER);
+	EXPECT_EQ(100, shmux_stream_write(st.near, buf, 100));
+	pump_twice(self);
+	shmux__credit_wanted(st.far, WINDOW / 2);
+	pump_twice(self);
+	EXPECT_LE(WINDOW / 2, st.near->tx_credit);
+	free(buf);
 	close_stream(&st);
 }
 

@@ -367,6 +367,7 @@ TEST_F(shm, every_type_of_frame_arrives_as_it_was_sent)
 		{ SHMUX_FRAME_GOAWAY, 0, 4 },
 		{ SHMUX_FRAME_PING, 0, 8 },
 		{ SHMUX_FRAME_PONG, 0, 8 },
+		{ SHMUX_FRAME_REFUND, 0, 4 },
 	};
 	uint32_t body[2] = { 0x12345678, 0x9abcdef0 };
 	struct shmux__link *ends[2] = { self->near, self->far };
@@ -729,7 +730,7 @@ TEST_F(shm, body_of_the_wrong_length_is_refused_for_each_type)
 		{ SHMUX_FRAME_CREDIT, 4 },  { SHMUX_FRAME_END, 0 },
 		{ SHMUX_FRAME_RESET, 4 },   { SHMUX_FRAME_BLOCKED, 4 },
 		{ SHMUX_FRAME_GOAWAY, 4 },  { SHMUX_FRAME_PING, 8 },
-		{ SHMUX_FRAME_PONG, 8 },
+		{ SHMUX_FRAME_PONG, 8 },    { SHMUX_FRAME_REFUND, 4 },
 	};
 	char body[256] = { 0 };
 	struct shmux__frame f;
@@ -752,7 +753,7 @@ TEST_F(shm, body_of_the_wrong_length_is_refused_for_each_type)
 
 TEST_F(shm, frame_of_a_type_that_there_is_not_is_refused)
 {
-	static const uint32_t types[] = { SHMUX_FRAME_CONT, 11, 12, 13, 14, 15 };
+	static const uint32_t types[] = { SHMUX_FRAME_CONT, 12, 13, 14, 15 };
 	char body[64] = { 0 };
 	struct shmux__frame f;
 	uint32_t len;

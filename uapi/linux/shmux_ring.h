@@ -84,7 +84,10 @@
  * A record of payload costs its length, or SHMUX_CREDIT_MIN if that is more.
  * A new stream starts with first_grant of the receiving side's header; what
  * follows is granted by SHMUX_FRAME_CREDIT. A sender with nothing left may say
- * so with SHMUX_FRAME_BLOCKED. To send beyond the credit ends the session.
+ * so with SHMUX_FRAME_BLOCKED. One that asked and then gave up says that with
+ * SHMUX_FRAME_REFUND, by which it gives back what it has beyond the first grant;
+ * so it does with what comes later, until it sends again. To send beyond the
+ * credit, or to give back more than one has, ends the session.
  *
  * Last words
  * ==========
@@ -126,7 +129,7 @@
  * not state ends the attempt to connect.
  */
 #define SHMUX_FEATURE_MESSAGES	0x1u	/* streams that keep boundaries */
-#define SHMUX_FEATURE_BLOCKED	0x2u	/* SHMUX_FRAME_BLOCKED is understood */
+#define SHMUX_FEATURE_BLOCKED	0x2u	/* SHMUX_FRAME_BLOCKED and _REFUND are understood */
 #define SHMUX_FEATURES		(SHMUX_FEATURE_MESSAGES | SHMUX_FEATURE_BLOCKED)
 #define SHMUX_FEATURES_REQUIRED	0x0u
 
@@ -179,6 +182,7 @@ enum shmux_frame_type {
 	SHMUX_FRAME_GOAWAY = 8,		/* body struct shmux_body_u32: code */
 	SHMUX_FRAME_PING = 9,		/* body struct shmux_body_ping */
 	SHMUX_FRAME_PONG = 10,		/* body: that of the ping */
+	SHMUX_FRAME_REFUND = 11,	/* id; body struct shmux_body_u32: bytes of credit */
 };
 
 /*
