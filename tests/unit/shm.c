@@ -623,7 +623,7 @@ static void model_step(struct __test_metadata *_metadata, FIXTURE_DATA(shm) *sel
 	ASSERT_LE(self->near->ops->ring_depth(self->near), self->slots);
 }
 
-TEST_F(shm, random_frames_arrive_as_they_were_sent_and_every_chunk_comes_back)
+TEST_F_TIMEOUT(shm, random_frames_arrive_as_they_were_sent_and_every_chunk_comes_back, 200)
 {
 	struct model *m = calloc(1, sizeof(*m));
 	uint64_t lent, used;
