@@ -135,6 +135,8 @@ static bool fails_with(int fn, const int *errors)
 
 	if (!__atomic_load_n(&planned, __ATOMIC_RELAXED) || !own.on)
 		return false;
+	if (p->function && strcmp(p->function, functions[fn].name) != 0)
+		return false;
 	if (p->mode == FAIL_FROM) {
 		if (!can_meet(errors, p->error))
 			return false;

@@ -14,7 +14,7 @@
 
 enum fail_mode {
 	FAIL_NEVER, /* only count */
-	FAIL_ONCE, /* the n-th call of all */
+	FAIL_ONCE, /* the n-th call of all, or of @function */
 	FAIL_FROM, /* of the calls that can fail in one way the n-th, and all after it */
 };
 
@@ -22,6 +22,7 @@ struct fail_plan {
 	enum fail_mode mode;
 	long n; /* counted from 1 */
 	unsigned int which; /* FAIL_ONCE: which of the errors that call can meet */
+	const char *function; /* FAIL_ONCE: NULL, or the one whose calls count */
 	int error; /* FAIL_FROM: the way */
 };
 
