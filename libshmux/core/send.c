@@ -252,9 +252,17 @@ static int send_wait(struct shmux_stream *st, struct writer *w, int err,
 	err = shmux__waited(err, send_deadline(st));
 	if (err && send_error(st))
 		return send_error(st);
-	if (err)
-		give_up(st, &w->waiter);
 	return err;
+}
+
+/* The call ends with @err, or 0. */
+static void writer_end(struct writer *w, int err)
+{
+	struct shmux_stream *st = w->waiter.st;
+
+	if ((err == -ETIMEDOUT || err == -ECANCELED) && !send_error(st))
+		give_up(st, &w->waiter);
+	shmux__wait_end(&w->waiter);
 }
 
 /* Credit has come back, or the turn to send a message: to those who wait. */
@@ -372,7 +380,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 	}
 	if (st->state & STREAM_FIN_SENT)
 		shmux__stream_settle(st);
-	shmux__wait_end(&w.waiter);
+	writer_end(&w, err);
 	return done ? (ssize_t)done : err;
 }
 
@@ -508,7 +516,7 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 			shmux__stream_settle(st);
 		}
 	}
-	shmux__wait_end(&w.waiter);
+	writer_end(&w, err);
 	return err ? err : (ssize_t)len;
 }
 
@@ -683,7 +691,7 @@ int shmux_stream_reserve(struct shmux_stream *st, size_t n,
 		if (err)
 			break;
 	}
-	shmux__wait_end(&w.waiter);
+	writer_end(&w, err);
 	shmux__leave(s);
 	return err;
 }

@@ -337,6 +337,35 @@ TEST_F(seam, credit_that_comes_when_nobody_waits_for_it_any_more_goes_back)
 	close_stream(&st);
 }
 
+TEST_F(seam, credit_of_a_message_that_breaks_off_goes_back)
+{
+	struct ends st, other;
+	struct shmux_span span;
+	char *buf = calloc(1, WINDOW);
+
+	open_stream(_metadata, self, SHMUX_STREAM_MESSAGES, &st);
+	open_stream(_metadata, self, 0, &other);
+	shmux__credit_wanted(st.far, WINDOW);
+	shmux__credit_wanted(other.far, WINDOW);
+	pump_twice(self);
+	ASSERT_LE(WINDOW, st.near->tx_credit);
+	/* There is room for its first parts only. */
+	if (variant->shm) {
+		ASSERT_EQ(0, shmux_stream_reserve(other.near, 4096, &span, SHMUX_NOWAIT));
+	}
+	shmux_stream_set_deadline(st.near, SHMUX_WRITE, 1);
+	ASSERT_EQ(-ETIMEDOUT, shmux_stream_write(st.near, buf, WINDOW));
+	ASSERT_GT(WINDOW, st.near->tx_credit);
+	pump_twice(self);
+	EXPECT_EQ(256u, st.near->tx_credit);
+	EXPECT_EQ(st.near->tx_credit, st.far->rx_granted);
+	if (variant->shm)
+		shmux_stream_cancel(other.near, &span);
+	free(buf);
+	close_stream(&other);
+	close_stream(&st);
+}
+
 TEST_F(seam, peer_that_knows_no_message_streams_is_not_asked_for_one)
 {
 	struct shmux_stream *none = NULL;
