@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * gate.h - a name, and those who connect to it until they have a session
+ * gate.h - who connects to a name, until they have a session
  *
- * Strangers can connect at will, and say nothing. So meetings are bounded; who
+ * Strangers can connect at will, and say nothing. So clients are bounded; who
  * has the most loses its oldest, and a flood of one user's costs that user only.
- * When descriptors run out, meetings make way too; if there is none left, the
+ * When descriptors run out, clients make way too; if there is none left, the
  * listening socket is left alone for a while, and who connects waits in its
  * backlog. The death of a client that has not said hello, while a child of its
  * has the socket too, is found by looking now and then.

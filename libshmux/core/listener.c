@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * listener.c - a name, and the sessions and streams of those who connect to it
+ * listener.c - what comes in by a name: sessions, or the streams of all of them
  *
  * Owns one epoll descriptor with: the gate by which clients come in (gate.h), the
  * descriptors of each session, and an eventfd by which other threads of the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * loop.h - an epoll descriptor and those that it calls
+ * loop.h - whom an epoll descriptor calls
  *
  * Under a lock of the owner's, but for the wait itself.
  */
