@@ -62,11 +62,11 @@
 #define STREAM_OWES_FIN		0x80000u	/* said at the end of the call */
 #define STREAM_OWES_STOP	0x100000u
 #define STREAM_OWES_RESET	0x200000u
+#define STREAM_TX_BUSY		0x400000u	/* amid the parts of a message */
+#define STREAM_PEEKED		0x800000u	/* the caller looks at the first node */
 #define STREAM_INDEBTED		0x1000000u	/* took what is kept in reserve */
 #define STREAM_GAVE_UP		0x2000000u	/* asked for credit, and wants it no more */
 #define STREAM_OWES_REFUND	0x4000000u
-#define STREAM_PEEKED		0x800000u	/* the caller looks at the first node */
-#define STREAM_TX_BUSY		0x400000u	/* amid the parts of a message */
 
 struct shmux__rx;
 struct shmux__waiter;
