@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * shmux.h - what /dev/shmux is asked, and answers
+ *
+ * The device makes the two regions of a session, holds names, wakes, tells who
+ * is at the other end and that it has died. What lies in the regions is for the
+ * two processes to agree on; libshmux's agreement is shmux_ring.h.
+ *
+ * The life of a file
+ * ==================
+ * open(2) gives a file that is nothing yet. What is asked of it first makes it
+ *
+ *   a listener   LISTEN takes a name. ACCEPT gives one end of a session for
+ *                each process that has connected, oldest first.
+ *   an end       CREATE makes its region, then CONNECT looks for a listener;
+ *                or PAIR makes it and another, joined, both without a region.
+ *
+ * and it stays that. Each end makes its own region, writes in it what the other
+ * is to find there, and says so:
+ *
+ *   connector                       acceptor, and either end of a pair
+ *   CREATE   region                 (ACCEPT or PAIR has given the end)
+ *   mmap     own, write             PEER     who is it? may it?
+ *   CONNECT  and ready              CREATE   region
+ *   MEET     wait for the other     mmap     own, write
+ *   PEER     who is it?             MEET     ready; or refuse; wait for the other
+ *   mmap     theirs                 mmap     theirs
+ *
+ * A session is open once both are ready. It is over as soon as one end is dead:
+ * hung up, or its last descriptor closed, or its owner gone. The owner is the
+ * process that said ACCEPT, PAIR, CREATE, CONNECT or ADOPT last; that it has
+ * exited, or that all threads of it were killed, ends the session, though a child
+ * may still hold a copy of the descriptor which the owner had when it exited.
+ * An owner that closes its descriptor leaves the end to those who have one.
+ * exec keeps the owner; descriptors are close-on-exec if they come from here,
+ * and as O_CLOEXEC says if they come from open(2).
+ *
+ * Memory
+ * ======
+ * mmap with MAP_SHARED at an offset of SHMUX_MMAP_OWN maps our region, at
+ * SHMUX_MMAP_PEER the other one; any part of it, whole pages. Ours may be
+ * written, theirs never: no mprotect makes it so. Neither grows, nor can be
+ * executed. Mappings outlive the session and the descriptors. The first
+ * @populate bytes are there, zeroed, when CREATE returns, and are charged to
+ * the control group of who said so; the others appear as they are touched, and
+ * are charged to whoever touches them first. What a region has declared counts
+ * in its maker's quota for as long as either end or any mapping of it is there.
+ *
+ * Kicks
+ * =====
+ * Each end has a count of the kicks it has been given. KICK adds one to the
+ * other end's, wakes who waits or polls there, and signals its eventfd. WAIT
+ * sleeps until the count differs from what the caller has seen, and tells it:
+ * so no kick is lost, whenever it falls. A kick is not data: several may be
+ * told as one.
+ *
+ * poll(2) tells of an end
+ *   EPOLLIN               kicks that no WAIT has told yet, or the end
+ *   EPOLLOUT              MEET need not wait
+ *   EPOLLHUP, EPOLLRDHUP  it is over: the other end is dead, or has refused
+ * and of a listener
+ *   EPOLLIN               ACCEPT need not wait
+ *
+ * Structures
+ * ==========
+ * Each begins with @size, its size as the caller knows it, and @flags. Unknown
+ * flags, what a newer caller says beyond what this kernel knows (unless zero),
+ * and padding that is not zero are refused: E2BIG for the tail, else EINVAL.
+ * They are the same for 32 and 64 bits.
+ *
+ * Time-outs are in nanoseconds from now, SHMUX_FOREVER for none; 0 does not
+ * wait, and EAGAIN says that it would have had to. What is left is written
+ * back, so that a call which EINTR ended can be made again.
+ *
+ * Errors
+ * ======
+ * The same everywhere:
+ *   EAGAIN       asked not to wait
+ *   ECONNRESET   the other end is dead
+ *   EDQUOT       a quota of the user, the namespace or the machine is spent
+ *   EFAULT       not our memory
+ *   EINTR        a signal
+ *   EINVAL       sizes, flags or padding, or an argument that never makes sense
+ *   E2BIG        more is said than this kernel knows
+ *   EBADFD       not of a file in this state (a listener, an end that is met...)
+ *   ENOMEM       no memory, or the control group's is spent
+ *   ENOTTY       no such request
+ *   ETIMEDOUT    the time is over
+ * Others are said at each request, and mean there what is said there.
+ */
+#ifndef _UAPI_LINUX_SHMUX_H
+#define _UAPI_LINUX_SHMUX_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define SHMUX_DEVICE		"/dev/shmux"
+
+/* Names: letters, digits and ._-+@, in the caller's network namespace. */
+#define SHMUX_NAME_MAX		64
+#define SHMUX_NAME_SIZE		72	/* bytes of a name's field, zero-padded */
+
+/* Bytes, in whole pages; the machine's limit may be less. */
+#define SHMUX_REGION_MAX	0x7ffff000u
+
+#define SHMUX_MMAP_OWN		0x00000000u
+#define SHMUX_MMAP_PEER		0x80000000u
+
+#define SHMUX_FOREVER		(~0ULL)
+
+#define SHMUX_IOC_TYPE		0xd8
+
+/**
+ * SHMUX_IOC_CREATE - make the region of this end
+ *
+ * Of a file that is nothing yet, or an end without a region.
+ * @region_size: bytes, in whole pages, 1 page to SHMUX_REGION_MAX
+ * @populate: bytes from its start that are to be there at once, 0 to @region_size
+ * @peer_size_max: the largest region of another's that we take, bytes
+ *
+ * EMSGSIZE: the region is larger than the other end takes, or theirs than we do.
+ */
+struct shmux_ioc_create {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__u32 region_size;
+	__u32 populate;
+	__u32 peer_size_max;
+	__u32 pad;
+};
+#define SHMUX_IOC_CREATE	_IO(SHMUX_IOC_TYPE, 0x00)
+
+/**
+ * SHMUX_IOC_LISTEN - take a name
+ *
+ * The name is free again once the last descriptor is closed, or its owner, the
+ * process that says this or ADOPT, has gone as an end's owner may.
+ * @name: see above
+ * @backlog: processes that may wait to be accepted, 1 to 65535
+ * @mode: who may connect: 0200 @uid, 0020 @gid, 0002 everybody else; other bits
+ *	of 0777 do not count
+ * @uid, @gid: with the flags, in the caller's user namespace; else the caller's
+ *	effective ones
+ *
+ * EADDRINUSE: somebody listens by this name.
+ */
+struct shmux_ioc_listen {
+	__u32 size;
+	__u32 flags;			/* SHMUX_LISTEN_* */
+	__u32 backlog;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u8 name[SHMUX_NAME_SIZE];
+};
+#define SHMUX_IOC_LISTEN	_IO(SHMUX_IOC_TYPE, 0x01)
+
+/* These are libshmux's SHMUX_LISTENER_UID and _GID. */
+#define SHMUX_LISTEN_UID	0x1u
+#define SHMUX_LISTEN_GID	0x2u
+
+/**
+ * SHMUX_IOC_CONNECT - join the queue of a listener, ready
+ *
+ * Of an end with a region that has not been anywhere. Waits only for room in the
+ * backlog. Who we are is noted now.
+ * @name: whose
+ * @timeout: ns; what is left is written back
+ *
+ * ECONNREFUSED: nobody listens by this name. EACCES: not to us.
+ */
+struct shmux_ioc_connect {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__u64 timeout;
+	__u8 name[SHMUX_NAME_SIZE];
+};
+#define SHMUX_IOC_CONNECT	_IO(SHMUX_IOC_TYPE, 0x02)
+
+/**
+ * SHMUX_IOC_ACCEPT - the next process that has connected
+ *
+ * Of a listener.
+ * @timeout: ns; what is left is written back
+ * @fd: out: an end without a region, close-on-exec
+ *
+ * EMFILE, ENFILE: no descriptor; nobody has been taken from the queue.
+ */
+struct shmux_ioc_accept {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__u64 timeout;
+	__s32 fd;
+	__u32 pad;
+};
+#define SHMUX_IOC_ACCEPT	_IO(SHMUX_IOC_TYPE, 0x03)
+
+/**
+ * SHMUX_IOC_PAIR - become one end, and give the other
+ *
+ * Of a file that is nothing yet. For a parent and its child: the descriptor goes
+ * to whoever is to have it, and each makes its own region.
+ * @fd: out: the other end, close-on-exec
+ *
+ * EMFILE, ENFILE: no descriptor.
+ */
+struct shmux_ioc_pair {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__s32 fd;
+	__u32 pad;
+};
+#define SHMUX_IOC_PAIR		_IO(SHMUX_IOC_TYPE, 0x04)
+
+/**
+ * SHMUX_IOC_MEET - be ready, and wait for the other
+ *
+ * Of an end that has a region and a queue or another end to wait for. To refuse
+ * takes no region. When this succeeds the session is open, and what the other
+ * wrote before it was ready can be read.
+ * @refuse: 0, or 1 to 4095, an errno by which to refuse: the session is over
+ * @refusal: out: with ECONNABORTED, the other's @refuse
+ * @timeout: ns; what is left is written back
+ *
+ * ECONNABORTED: the other end has refused. ECONNREFUSED: the listener has gone
+ * before it accepted us.
+ */
+struct shmux_ioc_meet {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__u32 refuse;
+	__u32 refusal;
+	__u64 timeout;
+};
+#define SHMUX_IOC_MEET		_IO(SHMUX_IOC_TYPE, 0x05)
+
+/**
+ * SHMUX_IOC_PEER - who is at the other end
+ *
+ * As of its CONNECT, or, of others, its CREATE (before that: LISTEN or PAIR).
+ * Stays as it was when the other end is dead.
+ * @pid: out: process, in our pid namespace; 0 if it is in none that we see
+ * @uid, @gid: out: effective, in our user namespace; overflowuid where unknown
+ * @region_size: out: bytes of its region, 0 if it has none yet
+ * @label: in: user memory for the security label, or 0
+ * @label_size: in: bytes of it; out: of the label, with its NUL; 0: there is none
+ *
+ * ENOTCONN: no other end yet. ERANGE: the label is longer; its size is told.
+ */
+struct shmux_ioc_peer {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__s32 pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 region_size;
+	__u64 label;
+	__u32 label_size;
+	__u32 pad;
+};
+#define SHMUX_IOC_PEER		_IO(SHMUX_IOC_TYPE, 0x06)
+
+/**
+ * SHMUX_IOC_KICK - wake the other end
+ *
+ * The argument is flags: 0, or SHMUX_KICK_SELF for our own end, so that one
+ * thread may wake another. Never waits. ENOTCONN: no other end yet.
+ */
+#define SHMUX_IOC_KICK		_IO(SHMUX_IOC_TYPE, 0x07)
+
+#define SHMUX_KICK_SELF		0x1u
+
+/**
+ * SHMUX_IOC_WAIT - sleep until kicked
+ *
+ * Several threads may. In one system call with SHMUX_WAIT_KICK: kick the other
+ * end first, which then is woken on this CPU where that pays, as we are about to
+ * leave it.
+ * @seen: the count that the caller knows of; 0 at first
+ * @kicks: out, except with EFAULT and EINVAL: the count. It has been told now,
+ *	and is no reason for EPOLLIN any more.
+ * @timeout: ns; what is left is written back
+ *
+ * ECONNRESET: the other end is dead, and @kicks equals @seen. ENOTCONN: with
+ * SHMUX_WAIT_KICK: no other end yet.
+ */
+struct shmux_ioc_wait {
+	__u32 size;
+	__u32 flags;			/* SHMUX_WAIT_KICK */
+	__u32 seen;
+	__u32 kicks;
+	__u64 timeout;
+};
+#define SHMUX_IOC_WAIT		_IO(SHMUX_IOC_TYPE, 0x08)
+
+#define SHMUX_WAIT_KICK		0x1u
+
+/**
+ * SHMUX_IOC_EVENTFD - have kicks and the end signalled to an eventfd as well
+ *
+ * Of an end. Many ends may have the same one.
+ * @fd: an eventfd, in place of the one before; -1: none. Kicks that no WAIT has
+ *	told yet are signalled at once.
+ *
+ * EBADF: not a descriptor.
+ */
+struct shmux_ioc_eventfd {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__s32 fd;
+	__u32 pad;
+};
+#define SHMUX_IOC_EVENTFD	_IO(SHMUX_IOC_TYPE, 0x09)
+
+/**
+ * SHMUX_IOC_ADOPT - become the owner
+ *
+ * Of an end or a listener that another process made: after fork or when the
+ * descriptor was passed. Who the other end sees does not change by it.
+ */
+struct shmux_ioc_adopt {
+	__u32 size;
+	__u32 flags;			/* 0 */
+};
+#define SHMUX_IOC_ADOPT		_IO(SHMUX_IOC_TYPE, 0x0a)
+
+/**
+ * SHMUX_IOC_HANG_UP - be dead to the other end
+ *
+ * Of an end or a listener; as if the last descriptor had been closed. Does no
+ * harm twice.
+ */
+struct shmux_ioc_hang_up {
+	__u32 size;
+	__u32 flags;			/* 0 */
+};
+#define SHMUX_IOC_HANG_UP	_IO(SHMUX_IOC_TYPE, 0x0b)
+
+#endif /* _UAPI_LINUX_SHMUX_H */
