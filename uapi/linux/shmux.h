@@ -111,48 +111,56 @@
 #define SHMUX_IOC_TYPE		0xd8
 
 /**
- * SHMUX_IOC_CREATE - make the region of this end
- *
- * Of a file that is nothing yet, or an end without a region.
+ * struct shmux_ioc_create - argument of SHMUX_IOC_CREATE: make the region of this end
+ * @size: of this structure
+ * @flags: 0
  * @region_size: bytes, in whole pages, 1 page to SHMUX_REGION_MAX
  * @populate: bytes from its start that are to be there at once, 0 to @region_size
  * @peer_size_max: the largest region of another's that we take, bytes
+ * @pad: 0
+ *
+ * Of a file that is nothing yet, or an end without a region.
  *
  * EMSGSIZE: the region is larger than the other end takes, or theirs than we do.
  */
 struct shmux_ioc_create {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__u32 region_size;
 	__u32 populate;
 	__u32 peer_size_max;
 	__u32 pad;
 };
+
 #define SHMUX_IOC_CREATE	_IO(SHMUX_IOC_TYPE, 0x00)
 
 /**
- * SHMUX_IOC_LISTEN - take a name
- *
- * The name is free again once the last descriptor is closed, or its owner, the
- * process that says this or ADOPT, has gone as an end's owner may.
- * @name: see above
+ * struct shmux_ioc_listen - argument of SHMUX_IOC_LISTEN: take a name
+ * @size: of this structure
+ * @flags: SHMUX_LISTEN_UID, SHMUX_LISTEN_GID
  * @backlog: processes that may wait to be accepted, 1 to 65535
  * @mode: who may connect: 0200 @uid, 0020 @gid, 0002 everybody else; other bits
  *	of 0777 do not count
- * @uid, @gid: with the flags, in the caller's user namespace; else the caller's
- *	effective ones
+ * @uid: with SHMUX_LISTEN_UID, in the caller's user namespace; else the caller's
+ *	effective one
+ * @gid: with SHMUX_LISTEN_GID, likewise
+ * @name: see above
+ *
+ * The name is free again once the last descriptor is closed, or its owner, the
+ * process that says this or ADOPT, has gone as an end's owner may.
  *
  * EADDRINUSE: somebody listens by this name.
  */
 struct shmux_ioc_listen {
 	__u32 size;
-	__u32 flags;			/* SHMUX_LISTEN_* */
+	__u32 flags;
 	__u32 backlog;
 	__u32 mode;
 	__u32 uid;
 	__u32 gid;
 	__u8 name[SHMUX_NAME_SIZE];
 };
+
 #define SHMUX_IOC_LISTEN	_IO(SHMUX_IOC_TYPE, 0x01)
 
 /* These are libshmux's SHMUX_LISTENER_UID and _GID. */
@@ -160,96 +168,114 @@ struct shmux_ioc_listen {
 #define SHMUX_LISTEN_GID	0x2u
 
 /**
- * SHMUX_IOC_CONNECT - join the queue of a listener, ready
+ * struct shmux_ioc_connect - argument of SHMUX_IOC_CONNECT: join a listener's queue, ready
+ * @size: of this structure
+ * @flags: 0
+ * @timeout: ns; what is left is written back
+ * @name: whose
  *
  * Of an end with a region that has not been anywhere. Waits only for room in the
  * backlog. Who we are is noted now.
- * @name: whose
- * @timeout: ns; what is left is written back
  *
  * ECONNREFUSED: nobody listens by this name. EACCES: not to us.
  */
 struct shmux_ioc_connect {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__u64 timeout;
 	__u8 name[SHMUX_NAME_SIZE];
 };
+
 #define SHMUX_IOC_CONNECT	_IO(SHMUX_IOC_TYPE, 0x02)
 
 /**
- * SHMUX_IOC_ACCEPT - the next process that has connected
- *
- * Of a listener.
+ * struct shmux_ioc_accept - argument of SHMUX_IOC_ACCEPT: the next process that has connected
+ * @size: of this structure
+ * @flags: 0
  * @timeout: ns; what is left is written back
  * @fd: out: an end without a region, close-on-exec
+ * @pad: 0
+ *
+ * Of a listener.
  *
  * EMFILE, ENFILE: no descriptor; nobody has been taken from the queue.
  */
 struct shmux_ioc_accept {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__u64 timeout;
 	__s32 fd;
 	__u32 pad;
 };
+
 #define SHMUX_IOC_ACCEPT	_IO(SHMUX_IOC_TYPE, 0x03)
 
 /**
- * SHMUX_IOC_PAIR - become one end, and give the other
+ * struct shmux_ioc_pair - argument of SHMUX_IOC_PAIR: become one end, and give the other
+ * @size: of this structure
+ * @flags: 0
+ * @fd: out: the other end, close-on-exec
+ * @pad: 0
  *
  * Of a file that is nothing yet. For a parent and its child: the descriptor goes
  * to whoever is to have it, and each makes its own region.
- * @fd: out: the other end, close-on-exec
  *
  * EMFILE, ENFILE: no descriptor.
  */
 struct shmux_ioc_pair {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__s32 fd;
 	__u32 pad;
 };
+
 #define SHMUX_IOC_PAIR		_IO(SHMUX_IOC_TYPE, 0x04)
 
 /**
- * SHMUX_IOC_MEET - be ready, and wait for the other
+ * struct shmux_ioc_meet - argument of SHMUX_IOC_MEET: be ready, and wait for the other
+ * @size: of this structure
+ * @flags: 0
+ * @refuse: 0, or 1 to 4095, an errno by which to refuse: the session is over
+ * @refusal: out: with ECONNABORTED, the other's @refuse
+ * @timeout: ns; what is left is written back
  *
  * Of an end that has a region and a queue or another end to wait for. To refuse
  * takes no region. When this succeeds the session is open, and what the other
  * wrote before it was ready can be read.
- * @refuse: 0, or 1 to 4095, an errno by which to refuse: the session is over
- * @refusal: out: with ECONNABORTED, the other's @refuse
- * @timeout: ns; what is left is written back
  *
  * ECONNABORTED: the other end has refused. ECONNREFUSED: the listener has gone
  * before it accepted us.
  */
 struct shmux_ioc_meet {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__u32 refuse;
 	__u32 refusal;
 	__u64 timeout;
 };
+
 #define SHMUX_IOC_MEET		_IO(SHMUX_IOC_TYPE, 0x05)
 
 /**
- * SHMUX_IOC_PEER - who is at the other end
- *
- * As of its CONNECT, or, of others, its CREATE (before that: LISTEN or PAIR).
- * Stays as it was when the other end is dead.
+ * struct shmux_ioc_peer - argument of SHMUX_IOC_PEER: who is at the other end
+ * @size: of this structure
+ * @flags: 0
  * @pid: out: process, in our pid namespace; 0 if it is in none that we see
- * @uid, @gid: out: effective, in our user namespace; overflowuid where unknown
+ * @uid: out: effective, in our user namespace; overflowuid where unknown
+ * @gid: out: likewise; overflowgid
  * @region_size: out: bytes of its region, 0 if it has none yet
  * @label: in: user memory for the security label, or 0
  * @label_size: in: bytes of it; out: of the label, with its NUL; 0: there is none
+ * @pad: 0
+ *
+ * As of its CONNECT, or, of others, its CREATE (before that: LISTEN or PAIR).
+ * Stays as it was when the other end is dead.
  *
  * ENOTCONN: no other end yet. ERANGE: the label is longer; its size is told.
  */
 struct shmux_ioc_peer {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__s32 pid;
 	__u32 uid;
 	__u32 gid;
@@ -258,6 +284,7 @@ struct shmux_ioc_peer {
 	__u32 label_size;
 	__u32 pad;
 };
+
 #define SHMUX_IOC_PEER		_IO(SHMUX_IOC_TYPE, 0x06)
 
 /**
@@ -271,69 +298,82 @@ struct shmux_ioc_peer {
 #define SHMUX_KICK_SELF		0x1u
 
 /**
- * SHMUX_IOC_WAIT - sleep until kicked
- *
- * Several threads may. In one system call with SHMUX_WAIT_KICK: kick the other
- * end first, which then is woken on this CPU where that pays, as we are about to
- * leave it.
+ * struct shmux_ioc_wait - argument of SHMUX_IOC_WAIT: sleep until kicked
+ * @size: of this structure
+ * @flags: 0 or SHMUX_WAIT_KICK
  * @seen: the count that the caller knows of; 0 at first
  * @kicks: out, except with EFAULT and EINVAL: the count. It has been told now,
  *	and is no reason for EPOLLIN any more.
  * @timeout: ns; what is left is written back
+ *
+ * Several threads may. In one system call with SHMUX_WAIT_KICK: kick the other
+ * end first, which then is woken on this CPU where that pays, as we are about to
+ * leave it.
  *
  * ECONNRESET: the other end is dead, and @kicks equals @seen. ENOTCONN: with
  * SHMUX_WAIT_KICK: no other end yet.
  */
 struct shmux_ioc_wait {
 	__u32 size;
-	__u32 flags;			/* SHMUX_WAIT_KICK */
+	__u32 flags;
 	__u32 seen;
 	__u32 kicks;
 	__u64 timeout;
 };
+
 #define SHMUX_IOC_WAIT		_IO(SHMUX_IOC_TYPE, 0x08)
 
 #define SHMUX_WAIT_KICK		0x1u
 
 /**
- * SHMUX_IOC_EVENTFD - have kicks and the end signalled to an eventfd as well
- *
- * Of an end. Many ends may have the same one.
+ * struct shmux_ioc_eventfd - argument of SHMUX_IOC_EVENTFD: have an eventfd signalled as well
+ * @size: of this structure
+ * @flags: 0
  * @fd: an eventfd, in place of the one before; -1: none. Kicks that no WAIT has
  *	told yet are signalled at once.
+ * @pad: 0
+ *
+ * Of an end: its kicks, and that it is over. Many ends may have the same one.
  *
  * EBADF: not a descriptor.
  */
 struct shmux_ioc_eventfd {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 	__s32 fd;
 	__u32 pad;
 };
+
 #define SHMUX_IOC_EVENTFD	_IO(SHMUX_IOC_TYPE, 0x09)
 
 /**
- * SHMUX_IOC_ADOPT - become the owner
+ * struct shmux_ioc_adopt - argument of SHMUX_IOC_ADOPT: become the owner
+ * @size: of this structure
+ * @flags: 0
  *
  * Of an end or a listener that another process made: after fork or when the
  * descriptor was passed. Who the other end sees does not change by it.
  */
 struct shmux_ioc_adopt {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 };
+
 #define SHMUX_IOC_ADOPT		_IO(SHMUX_IOC_TYPE, 0x0a)
 
 /**
- * SHMUX_IOC_HANG_UP - be dead to the other end
+ * struct shmux_ioc_hang_up - argument of SHMUX_IOC_HANG_UP: be dead to the other end
+ * @size: of this structure
+ * @flags: 0
  *
  * Of an end or a listener; as if the last descriptor had been closed. Does no
  * harm twice.
  */
 struct shmux_ioc_hang_up {
 	__u32 size;
-	__u32 flags;			/* 0 */
+	__u32 flags;
 };
+
 #define SHMUX_IOC_HANG_UP	_IO(SHMUX_IOC_TYPE, 0x0b)
 
 #endif /* _UAPI_LINUX_SHMUX_H */
