@@ -102,7 +102,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests fuzzers coverage check stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -238,6 +238,10 @@ stress:
 coverage:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/coverage
 
+# The kernel's own tools over the kernel module.
+check-kernel-style:
+	@KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/house/kernel-style.sh
+
 # --- installing --------------------------------------------------------------
 
 D = $(DESTDIR)
@@ -286,6 +290,8 @@ help:
 	'  make tests    build the test programs into $(BUILD)/tests/' \
 	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
 	'  make coverage say how many lines of each file the tests run' \
+	'  make check-kernel-style' \
+	'                sparse, checkpatch, coccinelle, kernel-doc over the module' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \

@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Fetches the kernel's test harness, kselftest.h and kselftest_harness.h, out of
-# Debian's linux-source package into a directory outside the tree. Needs no
-# root and does nothing when they are there already.
+# Fetches what we use of the kernel's source out of Debian's linux-source package
+# into a directory outside the tree: the test harness (kselftest.h,
+# kselftest_harness.h, lib.mk and what that runs), and in scripts/ the tools that
+# judge style (checkpatch.pl, kernel-doc, coccinelle's scripts). Needs no root and
+# does nothing when all is there already.
 #
 # Usage: tests/kselftest.sh [DIRECTORY]
 set -eu
@@ -12,7 +14,19 @@ cache=${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/shmux
 dest=${1:-$cache/kselftest}
 work=$dest.work.$$
 
-[ -f "$dest/kselftest_harness.h" ] && [ -f "$dest/kselftest.h" ] && exit 0
+files="kselftest.h kselftest_harness.h lib.mk kselftest/runner.sh kselftest/prefix.pl
+	scripts/checkpatch.pl scripts/spelling.txt scripts/const_structs.checkpatch
+	scripts/kernel-doc scripts/coccinelle/free/kfree.cocci"
+
+# lacking DIRECTORY: prints which of these it has not.
+lacking()
+{
+	for file in $files; do
+		[ -s "$1/$file" ] || echo "$file"
+	done
+}
+
+[ -z "$(lacking "$dest")" ] && exit 0
 
 die()
 {
@@ -21,7 +35,7 @@ die()
 }
 
 for tool in apt-get dpkg-deb tar xz; do
-	command -v $tool >/dev/null || die "$tool is needed to fetch the kernel's test harness"
+	command -v $tool >/dev/null || die "$tool is needed to fetch the kernel's test harness and tools"
 done
 mkdir -p "$work" || die "cannot make the directory $work"
 trap 'rm -rf "$work"' EXIT
@@ -56,24 +70,33 @@ if ! find_package; then
 	own_lists
 	find_package || die "no linux-source package is on offer: look at /etc/apt/sources.list"
 fi
-echo "Fetching the kernel's test harness: $package, a download of $((size / 1000000)) MB, once."
+echo "Fetching the kernel's test harness and tools: $package, a download of $((size / 1000000)) MB, once."
 if ! download; then
 	own_lists
 	find_package || die "no linux-source package is on offer: look at /etc/apt/sources.list"
 	download || download || die "the download of $package failed"
 fi
 
-mkdir "$work/headers"
+mkdir "$work/files"
 dpkg-deb --fsys-tarfile "$work/$package"_*.deb |
 	tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
-	tar -xJ -C "$work/headers" --wildcards --transform 's|.*/||' \
+	tar -xJ -C "$work/files" --wildcards --no-same-owner \
+		--transform 's|^linux-source-[^/]*/||;s|^tools/testing/selftests/||' \
 		'linux-source-*/tools/testing/selftests/kselftest.h' \
-		'linux-source-*/tools/testing/selftests/kselftest_harness.h' ||
+		'linux-source-*/tools/testing/selftests/kselftest_harness.h' \
+		'linux-source-*/tools/testing/selftests/lib.mk' \
+		'linux-source-*/tools/testing/selftests/kselftest/*' \
+		'linux-source-*/scripts/checkpatch.pl' \
+		'linux-source-*/scripts/spelling.txt' \
+		'linux-source-*/scripts/const_structs.checkpatch' \
+		'linux-source-*/scripts/kernel-doc' \
+		'linux-source-*/scripts/coccinelle/*' ||
 	die "$package could not be unpacked"
-[ -f "$work/headers/kselftest_harness.h" ] || die "$package holds no kselftest_harness.h"
+lacking=$(lacking "$work/files")
+[ -z "$lacking" ] || die "$package does not hold" $lacking
 
-# One move makes both files appear together.
+# One move makes all files appear together; an older set makes way.
 mkdir -p "$(dirname "$dest")"
-rm -rf "$dest"
-mv "$work/headers" "$dest" || die "cannot move the headers to $dest"
-echo "The kernel's test harness is in $dest."
+[ ! -e "$dest" ] || mv "$dest" "$work/old" || die "cannot replace $dest"
+mv -T "$work/files" "$dest" || die "cannot move the files to $dest"
+echo "The kernel's test harness and tools are in $dest."

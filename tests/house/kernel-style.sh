@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# PROVES: W=1, sparse, checkpatch, coccinelle and kernel-doc find nothing wrong in the kernel module
+#
+# The kernel's own tools, out of Debian's linux-source, over kmod/ and uapi/. Each
+# is shown planted.c as well, and must find what is wrong with it: a tool that
+# stumbles over its input, or is given none, is as silent as one that is content.
+#
+# KDIR is where the module is built against; else the headers of Debian's kernel.
+set -u
+cd "${SRC:-$(dirname "$0")/../..}" || exit 1
+tools=${KSELFTEST_DIR:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/shmux/kselftest}
+tests/kselftest.sh "$tools" || exit 1
+tools=$(realpath "$tools/scripts")
+unset MAKEFLAGS MAKELEVEL MFLAGS
+export LC_ALL=C
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+
+KDIR=${KDIR:-$(ls -d /usr/src/linux-headers-6.1.0-*-amd64 2>/dev/null | sort -V | tail -n 1)}
+[ -d "$KDIR" ] || { echo "there are no headers of a kernel to build against"; exit 4; }
+for tool in sparse spatch perl; do
+	command -v $tool >/dev/null || { echo "$tool is not installed"; exit 1; }
+done
+
+# The tree as the kernel has it: what is for user space as well is in include/uapi.
+tree=$tmp/tree
+mkdir -p "$tree/include/uapi" "$tree/planted" || exit 1
+cp -r kmod "$tree/" && cp -r uapi/linux "$tree/include/uapi/" || exit 1
+ln -s include/uapi "$tree/uapi"
+echo 'obj-m += kmod/ planted/' >"$tree/Kbuild"
+echo 'obj-m += planted.o' >"$tree/planted/Kbuild"
+cat >"$tree/planted/planted.c" <<'END'
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/module.h>
+#include <linux/slab.h>
+
+struct planted {
+	char __user *theirs;
+	int ours[8];
+};
+
+/**
+ * planted_new() - what each tool has something to say of
+ */
+struct planted *planted_new(const char __user *theirs)
+{
+	struct planted *p = kzalloc(sizeof(p), GFP_KERNEL);
+
+	if(p)
+		p->ours[0] = *theirs;
+	kfree(p);
+	return p;
+}
+
+MODULE_LICENSE("GPL");
+END
+cd "$tree" || exit 1
+
+# judge TOOL FINDINGS PATTERN...: FINDINGS, a file with a finding a line, shall say
+# each PATTERN of planted.c, and nothing of any other file.
+judge()
+{
+	local tool=$1 findings=$2 pattern
+	shift 2
+
+	for pattern; do
+		grep -q "planted\.c.*$pattern" "$findings" && continue
+		echo "$tool does not see what is wrong in planted.c: $pattern"
+		bad=1
+	done
+	if grep -v '^planted/' "$findings" >"$tmp/rest"; then
+		echo "$tool says:"
+		head -n 50 "$tmp/rest"
+		bad=1
+	fi
+}
+
+# That the compiler is a little older or newer than the kernel's is no finding.
+cp -r "$tree" "$tmp/build" || exit 1
+make -C "$KDIR" M="$tmp/build" W=1 C=2 modules >"$tmp/make.out" 2>"$tmp/make.err" || {
+	tail -n 50 "$tmp/make.out" "$tmp/make.err"
+	echo "the module does not build against $KDIR"
+	bad=1
+}
+grep -E '(warning|error):' "$tmp/make.err" |
+	grep -v '^warning: the compiler differs' | sed "s|^$tmp/build/||" >"$tmp/compiler"
+judge "make W=1 C=2" "$tmp/compiler" 'no previous prototype' 'dereference of noderef expression'
+
+# Nothing is switched off: neither SPDX_LICENSE_TAG nor anything --strict adds.
+find include kmod planted -name '*.[ch]' -print0 |
+	xargs -0 perl "$tools/checkpatch.pl" --no-tree --strict --terse --no-summary --show-types -f \
+		>"$tmp/checkpatch" 2>&1
+judge checkpatch "$tmp/checkpatch" 'SPACING'
+
+find include kmod planted -name '*.[ch]' -print0 |
+	xargs -0 perl "$tools/kernel-doc" -none >"$tmp/kernel-doc" 2>&1
+judge kernel-doc "$tmp/kernel-doc" "'theirs' not described"
+
+# The scripts look at a file as far as it parses, and say nothing of the rest.
+while IFS= read -r file; do
+	spatch --parse-c "$file" >"$tmp/parsed" 2>&1
+	grep -q 'nb bad = 0 ' "$tmp/parsed" || {
+		echo "$file: spatch does not understand all of it"
+		grep -A6 '^bad:\|^BAD' "$tmp/parsed" | head -n 50
+		bad=1
+	}
+done < <(find kmod planted -name '*.[ch]')
+
+# In report mode, each with the options that it asks for.
+cocci()
+{
+	local script=$1 options
+
+	options=$(sed -n 's|^// Options:||p' "$script")
+	spatch -D report --very-quiet --no-show-diff $options --cocci-file "$script" --dir . \
+		>"$2/out.$$" 2>"$2/err.$$" || {
+		echo "$script: spatch left with status $?"
+		cat "$2/err.$$"
+	}
+	sed -n 's|^\./||; /:/p' "$2/out.$$"
+}
+export -f cocci
+mkdir "$tmp/cocci"
+find "$tools/coccinelle" -name '*.cocci' -print0 | sort -z |
+	xargs -0 -P2 -I{} bash -c 'cocci "$1" "$2"' cocci {} "$tmp/cocci" >"$tmp/reports"
+judge coccinelle "$tmp/reports" 'application of sizeof to pointer' 'preceded by free'
+
+exit $bad
