@@ -22,6 +22,10 @@ compdir    ?= $(PREFIX)/share/bash-completion/completions
 XDG_CACHE_HOME ?= $(or $(HOME),/var/tmp)/.cache
 KSELFTEST_DIR  ?= $(XDG_CACHE_HOME)/shmux/kselftest
 
+# The kernel that the module is built for, and where.
+KDIR       ?= /lib/modules/$(shell uname -r)/build
+MODULE_DIR ?= $(BUILD)/module
+
 # make's own default for CC is `cc`; ask for the compiler that we test with.
 ifeq ($(origin CC),default)
 CC := gcc
@@ -103,6 +107,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 # --- targets -----------------------------------------------------------------
 
 .PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
+.PHONY: module module_install check-vm
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -238,9 +243,31 @@ stress:
 coverage:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/coverage
 
+# --- the kernel module -------------------------------------------------------
+
 # The kernel's own tools over the kernel module.
 check-kernel-style:
 	@KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/house/kernel-style.sh
+
+# A kernel's build leaves its work beside the sources: so it is given a copy. It
+# knows its compiler itself, and is told nothing of our variables.
+kbuild = env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u LDLIBS -u V \
+	make -C '$(KDIR)' M='$(abspath $(MODULE_DIR))' W=1 $(if $(WERROR),KCFLAGS=-Werror) $(if $(Q),,V=1)
+
+module:
+	@[ -d '$(KDIR)' ] || { echo "$(KDIR) is not there: install linux-headers-$$(uname -r)"; exit 1; }
+	$(say) MOD $(MODULE_DIR)/kmod/shmux.ko
+	$(Q)mkdir -p '$(MODULE_DIR)' && cp -pR Kbuild kmod uapi '$(MODULE_DIR)/'
+	$(Q)$(kbuild) $(if $(Q),-s) modules
+
+module_install: module
+	$(Q)$(kbuild) $(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH='$(abspath $(INSTALL_MOD_PATH))') modules_install
+
+# Debian's kernels in virtual machines.
+check-vm:
+	@tests/setup.sh check
+	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 tests
+	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run $(addprefix tests/vm/,6.1 6.12 6.1-rt 6.12-rt)
 
 # --- installing --------------------------------------------------------------
 
@@ -292,6 +319,9 @@ help:
 	'  make coverage say how many lines of each file the tests run' \
 	'  make check-kernel-style' \
 	'                sparse, checkpatch, coccinelle, kernel-doc over the module' \
+	'  make module   build the kernel module for KDIR, the running kernel, into $(BUILD)/module/' \
+	'  make module_install   and install it; honours INSTALL_MOD_PATH' \
+	'  make check-vm run the tests of the module in four kernels, in virtual machines' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \

@@ -22,9 +22,10 @@ if ! command -v dpkg-query >/dev/null; then
 	echo "This is not Debian: the equivalents of these packages are needed: $wanted"
 	exit 0
 fi
-# The 32-bit half of the header tests exists on amd64 alone.
+# The 32-bit half of the header tests exists on amd64 alone; so do the kernels
+# that the module's tests run in, with their tools for building it.
 if [ "$1" = check ] && [ "$(dpkg --print-architecture)" = amd64 ]; then
-	wanted="$wanted gcc-multilib"
+	wanted="$wanted gcc-multilib qemu-system-x86 busybox-static cpio libelf1 libssl3"
 fi
 
 missing=
