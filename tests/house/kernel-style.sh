@@ -6,22 +6,27 @@
 # is shown planted.c as well, and must find what is wrong with it: a tool that
 # stumbles over its input, or is given none, is as silent as one that is content.
 #
-# KDIR is where the module is built against; else the headers of Debian's kernel.
+# The module is built against the headers of the kernels in KERNELS (6.1 6.12).
 set -u
 cd "${SRC:-$(dirname "$0")/../..}" || exit 1
+[ "$(uname -m)" = x86_64 ] || { echo "the headers of Debian's kernels bring tools for amd64 alone"; exit 4; }
 tools=${KSELFTEST_DIR:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/shmux/kselftest}
 tests/kselftest.sh "$tools" || exit 1
 tools=$(realpath "$tools/scripts")
-unset MAKEFLAGS MAKELEVEL MFLAGS
+unset MAKEFLAGS MAKELEVEL MFLAGS CC CFLAGS CPPFLAGS LDFLAGS LDLIBS V
 export LC_ALL=C
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 bad=0
 
-KDIR=${KDIR:-$(ls -d /usr/src/linux-headers-6.1.0-*-amd64 2>/dev/null | sort -V | tail -n 1)}
-[ -d "$KDIR" ] || { echo "there are no headers of a kernel to build against"; exit 4; }
 for tool in sparse spatch perl; do
 	command -v $tool >/dev/null || { echo "$tool is not installed"; exit 1; }
+done
+
+kernels=()
+for series in ${KERNELS:-6.1 6.12}; do
+	tests/vm/kernel "$series" >"$tmp/kernel" || { cat "$tmp/kernel"; exit 1; }
+	kernels+=("$(tail -n 1 "$tmp/kernel")")
 done
 
 # The tree as the kernel has it: what is for user space as well is in include/uapi.
@@ -78,15 +83,19 @@ judge()
 }
 
 # That the compiler is a little older or newer than the kernel's is no finding.
-cp -r "$tree" "$tmp/build" || exit 1
-make -C "$KDIR" M="$tmp/build" W=1 C=2 modules >"$tmp/make.out" 2>"$tmp/make.err" || {
-	tail -n 50 "$tmp/make.out" "$tmp/make.err"
-	echo "the module does not build against $KDIR"
-	bad=1
-}
-grep -E '(warning|error):' "$tmp/make.err" |
-	grep -v '^warning: the compiler differs' | sed "s|^$tmp/build/||" >"$tmp/compiler"
-judge "make W=1 C=2" "$tmp/compiler" 'no previous prototype' 'dereference of noderef expression'
+for kernel in "${kernels[@]}"; do
+	rm -rf "$tmp/build"
+	cp -r "$tree" "$tmp/build" || exit 1
+	make -C "$kernel/build" M="$tmp/build" W=1 C=2 modules >"$tmp/make.out" 2>"$tmp/make.err" || {
+		tail -n 50 "$tmp/make.out" "$tmp/make.err"
+		echo "the module does not build for Linux $(cat "$kernel/release")"
+		bad=1
+	}
+	grep -E '(warning|error):' "$tmp/make.err" | grep -v '^warning: the compiler differs' |
+		sed "s|^$tmp/build/||" >"$tmp/compiler"
+	judge "make W=1 C=2 for $(cat "$kernel/release")" "$tmp/compiler" \
+		'no previous prototype' 'dereference of noderef expression'
+done
 
 # Nothing is switched off: neither SPDX_LICENSE_TAG nor anything --strict adds.
 find include kmod planted -name '*.[ch]' -print0 |
