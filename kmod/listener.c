@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * listener.c - see listener.h
+ */
+#include "listener.h"
+
+#include <linux/ctype.h>
+#include <linux/err.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/stringhash.h>
+#include <linux/user_namespace.h>
+
+#include "net.h"
+#include "session.h"
+
+static bool is_name_char(u8 c)
+{
+	return (isascii(c) && isalnum(c)) || (c && strchr("._-+@", c));
+}
+
+/* Return: whether it is a name, padded with zeros. */
+static bool is_name(const u8 *name)
+{
+	u32 len = 0;
+
+	while (len < SHMUX_NAME_MAX && is_name_char(name[len]))
+		len++;
+	return len && !memchr_inv(name + len, 0, SHMUX_NAME_SIZE - len);
+}
+
+static u32 hash_of(const struct shmux_net *sn, const char *name)
+{
+	return full_name_hash(sn, name, strlen(name));
+}
+
+static struct shmux_listener *find(struct shmux_net *sn, const char *name)
+{
+	struct shmux_listener *l;
+
+	lockdep_assert_held(&sn->lock);
+	hash_for_each_possible(sn->names, l, node, hash_of(sn, name))
+		if (!strcmp(l->name, name))
+			return l;
+	return NULL;
+}
+
+/* Who may connect. Return: 0 or -EINVAL. */
+static int set_access(struct shmux_listener *l,
+		      const struct shmux_ioc_listen *arg)
+{
+	l->mode = arg->mode;
+	l->uid = current_euid();
+	l->gid = current_egid();
+	if (arg->flags & SHMUX_LISTEN_UID)
+		l->uid = make_kuid(current_user_ns(), arg->uid);
+	if (arg->flags & SHMUX_LISTEN_GID)
+		l->gid = make_kgid(current_user_ns(), arg->gid);
+	return uid_valid(l->uid) && gid_valid(l->gid) ? 0 : -EINVAL;
+}
+
+static bool may_connect(const struct shmux_listener *l)
+{
+	if (uid_eq(current_euid(), l->uid))
+		return l->mode & 0200;
+	if (l->mode & 0002)
+		return true;
+	return (l->mode & 0020) && in_egroup_p(l->gid);
+}
+
+struct shmux_listener *shmux_listener_new(const struct shmux_ioc_listen *arg)
+{
+	struct shmux_listener *l;
+	int err;
+
+	if (!is_name(arg->name) || !arg->backlog || arg->backlog > U16_MAX ||
+	    arg->mode & ~0777)
+		return ERR_PTR(-EINVAL);
+	l = kzalloc(sizeof(*l), GFP_KERNEL_ACCOUNT);
+	if (!l)
+		return ERR_PTR(-ENOMEM);
+	err = set_access(l, arg);
+	if (err)
+		goto err_free;
+	memcpy(l->name, arg->name, sizeof(l->name));
+	l->backlog = arg->backlog;
+	INIT_LIST_HEAD(&l->queue);
+	init_waitqueue_head(&l->wq);
+	l->sn = shmux_net_get_current();
+	err = shmux_quota_charge(&l->charge, l->sn, SHMUX_LISTENERS, 1);
+	if (err)
+		goto err_put_net;
+	l->who = shmux_who_get_current();
+	l->owner = get_pid(l->who.pid);
+	err = xa_alloc_cyclic(&l->sn->listeners, &l->number, NULL, xa_limit_31b,
+			      &l->sn->next_listener, GFP_KERNEL_ACCOUNT);
+	if (err < 0) {
+		err = -ENOMEM;
+		goto err_put_who;
+	}
+
+	spin_lock(&l->sn->lock);
+	if (find(l->sn, l->name)) {
+		err = -EADDRINUSE;
+	} else {
+		err = 0;
+		hash_add(l->sn->names, &l->node, hash_of(l->sn, l->name));
+		/* Its place is reserved: this does not allocate. */
+		xa_store(&l->sn->listeners, l->number, l, GFP_ATOMIC);
+	}
+	spin_unlock(&l->sn->lock);
+	if (err)
+		goto err_erase;
+	return l;
+
+err_erase:
+	xa_erase(&l->sn->listeners, l->number);
+err_put_who:
+	put_pid(l->owner);
+	shmux_who_put(&l->who);
+	shmux_quota_uncharge(&l->charge);
+err_put_net:
+	shmux_net_put(l->sn);
+err_free:
+	kfree(l);
+	return ERR_PTR(err);
+}
+
+void shmux_listener_close(struct shmux_listener *l)
+{
+	struct shmux_net *sn = l->sn;
+	struct shmux_session *s;
+
+	spin_lock(&sn->lock);
+	if (!l->closed) {
+		l->closed = true;
+		hash_del(&l->node);
+		xa_erase(&sn->listeners, l->number);
+		while ((s = list_first_entry_or_null(&l->queue,
+						     struct shmux_session,
+						     queue))) {
+			shmux_session_end(s, SHMUX_NOBODY, 1);
+			shmux_session_tell(s);
+		}
+	}
+	spin_unlock(&sn->lock);
+	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLHUP);
+	wake_up_interruptible(&sn->room);
+}
+
+void shmux_listener_free(struct shmux_listener *l)
+{
+	shmux_listener_close(l);
+	put_pid(l->owner);
+	shmux_who_put(&l->who);
+	shmux_quota_uncharge(&l->charge);
+	shmux_net_put(l->sn);
+	kfree(l);
+}
+
+void shmux_listener_adopt(struct shmux_listener *l)
+{
+	spin_lock(&l->sn->lock);
+	put_pid(l->owner);
+	l->owner = get_pid(task_tgid(current));
+	spin_unlock(&l->sn->lock);
+}
+
+bool shmux_listener_is_owned(struct shmux_listener *l)
+{
+	bool owned;
+
+	spin_lock(&l->sn->lock);
+	owned = l->owner == task_tgid(current);
+	spin_unlock(&l->sn->lock);
+	return owned;
+}
+
+/*
+ * Queue a session. The lock is held. @who is the caller; taken if this succeeds.
+ * Return: 0; -EAGAIN: the queue is full; or as CONNECT fails.
+ */
+static int enqueue(struct shmux_end *e, const char *name, struct shmux_who *who,
+		   struct shmux_who *was)
+{
+	struct shmux_session *s = e->session;
+	struct shmux_listener *l;
+
+	if (s->over)
+		return -ECONNRESET;
+	if (s->joined || s->listener)
+		return -EBADFD;
+	l = find(s->sn, name);
+	if (!l)
+		return -ECONNREFUSED;
+	if (!may_connect(l))
+		return -EACCES;
+	if (l->len >= l->backlog)
+		return -EAGAIN;
+
+	*was = e->who;
+	e->who = *who;
+	*who = (struct shmux_who){};
+	put_pid(e->owner);
+	e->owner = get_pid(e->who.pid);
+	s->ends[1].who = shmux_who_get(&l->who);
+	s->listener = l;
+	list_add_tail(&s->queue, &l->queue);
+	l->len++;
+	/* Pairs with the acquire in shmux_end_is_ready(). */
+	smp_store_release(&e->ready, true);
+	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLRDNORM);
+	return 0;
+}
+
+static int try_enqueue(struct shmux_end *e, const char *name)
+{
+	struct shmux_who who = shmux_who_get_current(), was = {};
+	struct shmux_net *sn = e->session->sn;
+	int err;
+
+	spin_lock(&sn->lock);
+	err = enqueue(e, name, &who, &was);
+	spin_unlock(&sn->lock);
+	shmux_who_put(&was);
+	shmux_who_put(&who);
+	return err;
+}
+
+int shmux_listener_connect(struct shmux_end *e, const u8 *name,
+			   const struct shmux_deadline *deadline)
+{
+	struct shmux_session *s = e->session;
+	int err, waited;
+
+	if (!is_name(name))
+		return -EINVAL;
+	if (shmux_end_side(e) || !smp_load_acquire(&e->region))
+		return -EBADFD;
+	waited = shmux_wait_until(s->sn->room,
+				  (err = try_enqueue(e, name)) != -EAGAIN,
+				  deadline);
+	return waited ?: err;
+}
+
+int shmux_listener_wait(struct shmux_listener *l,
+			const struct shmux_deadline *deadline)
+{
+	int err;
+
+	err = shmux_wait_until(l->wq, READ_ONCE(l->len) || READ_ONCE(l->closed),
+			       deadline);
+	if (err)
+		return err;
+	return READ_ONCE(l->closed) ? -ECONNRESET : 0;
+}
+
+struct shmux_end *shmux_listener_take(struct shmux_listener *l)
+{
+	struct shmux_end *e = NULL;
+	struct shmux_session *s;
+
+	spin_lock(&l->sn->lock);
+	s = list_first_entry_or_null(&l->queue, struct shmux_session, queue);
+	if (s) {
+		shmux_listener_unqueue(s);
+		l->nr_accepted++;
+		e = shmux_session_join(s);
+	}
+	spin_unlock(&l->sn->lock);
+	return e;
+}
+
+void shmux_listener_unqueue(struct shmux_session *s)
+{
+	struct shmux_listener *l = s->listener;
+
+	lockdep_assert_held(&s->sn->lock);
+	list_del_init(&s->queue);
+	s->listener = NULL;
+	if (l->len-- == l->backlog)
+		wake_up_interruptible(&s->sn->room);
+}
+
+__poll_t shmux_listener_poll(struct shmux_listener *l, struct file *file,
+			     poll_table *wait)
+{
+	__poll_t events = 0;
+
+	poll_wait(file, &l->wq, wait);
+	spin_lock(&l->sn->lock);
+	if (l->len)
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (l->closed)
+		events |= EPOLLIN | EPOLLRDNORM | EPOLLHUP;
+	spin_unlock(&l->sn->lock);
+	return events;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/**
+ * DOC: what belongs to one network namespace
+ *
+ * Names live here, and every listener and session has a number here by which
+ * it is looked up and listed.
+ *
+ * One spinlock a namespace, shmux_net.lock, guards all that changes slowly: the
+ * names, the queues of listeners, the states of both ends of each session. What
+ * is fast, to kick and to wait, takes no lock of ours (bell.h). It is the only
+ * lock of the module that is held while another is taken: shmux_quota's, those of
+ * wait queues, and the xarrays' own.
+ *
+ * A listener and a session hold a reference to the namespace, as a socket does:
+ * when it goes none is left.
+ */
+#ifndef KMOD_NET_H
+#define KMOD_NET_H
+
+#include <linux/hashtable.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+#include <net/net_namespace.h>
+
+#include "quota.h"
+
+/**
+ * struct shmux_net - our part of a network namespace
+ * @net: it
+ * @lock: see above
+ * @names: of listeners (@lock)
+ * @room: woken when a full queue has room again, or its listener is gone
+ * @listeners: by number
+ * @sessions: by number
+ * @next_listener: where the search for a number begins
+ * @next_session: likewise
+ * @usage: what its processes have (quota.c's lock)
+ */
+struct shmux_net {
+	struct net *net;
+	spinlock_t lock;
+	DECLARE_HASHTABLE(names, 8);
+	wait_queue_head_t room;
+	struct xarray listeners;
+	struct xarray sessions;
+	u32 next_listener;
+	u32 next_session;
+	u64 usage[SHMUX_NR_RESOURCES];
+};
+
+/**
+ * shmux_net_get_current() - the caller's namespace
+ *
+ * Return: it, with a reference to be put.
+ */
+struct shmux_net *shmux_net_get_current(void);
+
+/**
+ * shmux_net_of() - our part of a namespace
+ * @net: a namespace, kept by the caller
+ *
+ * Return: its part.
+ */
+struct shmux_net *shmux_net_of(struct net *net);
+
+static inline void shmux_net_get(struct shmux_net *sn)
+{
+	get_net(sn->net);
+}
+
+static inline void shmux_net_put(struct shmux_net *sn)
+{
+	put_net(sn->net);
+}
+
+int shmux_net_init(void);
+void shmux_net_exit(void);
+
+#endif /* KMOD_NET_H */

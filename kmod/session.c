@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * session.c - see session.h; how ends are woken is in bell.c
+ */
+#include "session.h"
+
+#include <linux/err.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "bell.h"
+#include "listener.h"
+#include "net.h"
+#include "region.h"
+
+static void end_init(struct shmux_end *e, struct shmux_session *s)
+{
+	e->session = s;
+	init_waitqueue_head(&e->wq);
+	spin_lock_init(&e->bell_lock);
+}
+
+static void end_exit(struct shmux_end *e)
+{
+	shmux_bell_set(e, NULL);
+	put_pid(e->owner);
+	shmux_who_put(&e->who);
+	shmux_region_free(e->region);
+}
+
+/* Make the caller's process the owner. */
+static void end_own(struct shmux_end *e)
+{
+	lockdep_assert_held(&e->session->sn->lock);
+	put_pid(e->owner);
+	e->owner = get_pid(task_tgid(current));
+}
+
+struct shmux_session *shmux_session_new(void)
+{
+	struct shmux_session *s;
+	int err;
+
+	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&s->ref);
+	INIT_LIST_HEAD(&s->queue);
+	s->born = ktime_get();
+	end_init(&s->ends[0], s);
+	end_init(&s->ends[1], s);
+	s->sn = shmux_net_get_current();
+	err = shmux_quota_charge(&s->charge, s->sn, SHMUX_SESSIONS, 1);
+	if (err)
+		goto err_free;
+	s->ends[0].who = shmux_who_get_current();
+	s->ends[0].owner = get_pid(task_tgid(current));
+	/* From now on it can be found, but only to be looked at. */
+	err = xa_alloc_cyclic(&s->sn->sessions, &s->number, s, xa_limit_31b,
+			      &s->sn->next_session, GFP_KERNEL_ACCOUNT);
+	if (err < 0)
+		goto err_end;
+	return s;
+
+err_end:
+	end_exit(&s->ends[0]);
+	shmux_quota_uncharge(&s->charge);
+err_free:
+	shmux_net_put(s->sn);
+	kfree(s);
+	return ERR_PTR(err == -EDQUOT ? err : -ENOMEM);
+}
+
+static void session_free(struct kref *ref)
+{
+	struct shmux_session *s = container_of(ref, struct shmux_session, ref);
+	struct shmux_net *sn = s->sn;
+
+	spin_lock(&sn->lock);
+	xa_erase(&sn->sessions, s->number);
+	spin_unlock(&sn->lock);
+
+	end_exit(&s->ends[0]);
+	end_exit(&s->ends[1]);
+	shmux_quota_uncharge(&s->charge);
+	shmux_net_put(sn);
+	kfree(s);
+}
+
+struct shmux_end *shmux_session_join(struct shmux_session *s)
+{
+	struct shmux_end *e = &s->ends[1];
+
+	lockdep_assert_held(&s->sn->lock);
+	kref_get(&s->ref);
+	end_own(e);
+	/* Pairs with the acquire in shmux_session_joined(). */
+	smp_store_release(&s->joined, true);
+	return e;
+}
+
+bool shmux_session_end(struct shmux_session *s, enum shmux_cause cause,
+		       u32 side)
+{
+	lockdep_assert_held(&s->sn->lock);
+	if (s->over)
+		return false;
+	if (s->listener)
+		shmux_listener_unqueue(s);
+	s->side = side;
+	/* Pairs with the acquire in shmux_session_over(). */
+	smp_store_release(&s->over, cause);
+	return true;
+}
+
+void shmux_session_tell(struct shmux_session *s)
+{
+	shmux_bell_tell(&s->ends[0]);
+	shmux_bell_tell(&s->ends[1]);
+}
+
+int shmux_end_create(struct shmux_end *e, const struct shmux_ioc_create *arg)
+{
+	struct shmux_session *s = e->session;
+	struct shmux_end *other = shmux_end_other(e);
+	struct shmux_who who, was = {};
+	struct shmux_region *r;
+	int err = 0;
+
+	if (shmux_session_over(s))
+		return -ECONNRESET;
+	r = shmux_region_new(s->sn, arg->region_size, arg->populate);
+	if (IS_ERR(r))
+		return PTR_ERR(r);
+	who = shmux_who_get_current();
+
+	spin_lock(&s->sn->lock);
+	if (s->over) {
+		err = -ECONNRESET;
+	} else if (other->region &&
+		   (r->size > other->peer_size_max ||
+		    other->region->size > arg->peer_size_max)) {
+		err = -EMSGSIZE;
+	} else {
+		was = e->who;
+		e->who = who;
+		end_own(e);
+		e->peer_size_max = arg->peer_size_max;
+		/* Pairs with the acquire where it is mapped. */
+		smp_store_release(&e->region, r);
+	}
+	spin_unlock(&s->sn->lock);
+
+	if (err) {
+		shmux_region_free(r);
+		shmux_who_put(&who);
+	}
+	shmux_who_put(&was);
+	return err;
+}
+
+static int refuse(struct shmux_end *e, u32 refusal)
+{
+	struct shmux_session *s = e->session;
+	bool news = false;
+	int err = 0;
+
+	spin_lock(&s->sn->lock);
+	if (!s->joined || e->ready) {
+		err = -EBADFD;
+	} else if (s->over) {
+		err = -ECONNRESET;
+	} else {
+		s->refusal = refusal;
+		news = shmux_session_end(s, SHMUX_REFUSAL, shmux_end_side(e));
+	}
+	spin_unlock(&s->sn->lock);
+	if (news)
+		shmux_session_tell(s);
+	return err;
+}
+
+/* Say that we are ready. Return: 0 or -errno. */
+static int be_ready(struct shmux_end *e)
+{
+	struct shmux_session *s = e->session;
+	bool news = false;
+	int err = 0;
+
+	spin_lock(&s->sn->lock);
+	if (!e->region || !(s->joined || s->listener || s->over)) {
+		err = -EBADFD;
+	} else if (!e->ready && !s->over) {
+		/* Pairs with the acquire in is_ready(). */
+		smp_store_release(&e->ready, true);
+		news = true;
+	}
+	spin_unlock(&s->sn->lock);
+	if (news)
+		shmux_session_tell(s);
+	return err;
+}
+
+bool shmux_end_is_ready(const struct shmux_end *e)
+{
+	/* Pairs with the release in be_ready(). */
+	return smp_load_acquire(&e->ready);
+}
+
+int shmux_end_meet(struct shmux_end *e, struct shmux_ioc_meet *arg,
+		   const struct shmux_deadline *deadline)
+{
+	struct shmux_end *other = shmux_end_other(e);
+	struct shmux_session *s = e->session;
+	int err;
+
+	if (arg->refuse)
+		return refuse(e, arg->refuse);
+	err = be_ready(e);
+	if (err)
+		return err;
+	err = shmux_wait_until(e->wq, shmux_end_is_ready(other) ||
+			       shmux_session_over(s), deadline);
+	if (err)
+		return err;
+	/* It may have died since; what it has written can be read. */
+	if (shmux_end_is_ready(other) && e->ready)
+		return 0;
+	switch (shmux_session_over(s)) {
+	case SHMUX_REFUSAL:
+		if (s->side == shmux_end_side(e))
+			return -ECONNRESET;
+		arg->refusal = s->refusal;
+		return -ECONNABORTED;
+	case SHMUX_NOBODY:
+		return -ECONNREFUSED;
+	default:
+		return -ECONNRESET;
+	}
+}
+
+int shmux_end_peer(struct shmux_end *e, struct shmux_ioc_peer *arg)
+{
+	struct shmux_end *other = shmux_end_other(e);
+	struct shmux_session *s = e->session;
+	struct shmux_who who = {};
+	int err = 0;
+
+	spin_lock(&s->sn->lock);
+	if (other->who.pid) {
+		who = shmux_who_get(&other->who);
+		arg->region_size = other->region ? other->region->size : 0;
+	}
+	spin_unlock(&s->sn->lock);
+	if (!who.pid)
+		return -ENOTCONN;
+
+	arg->pid = shmux_who_pid(&who);
+	arg->uid = shmux_who_uid(&who);
+	arg->gid = shmux_who_gid(&who);
+	if (!arg->label)
+		arg->label_size = 0;
+	err = shmux_who_copy_label(&who, u64_to_user_ptr(arg->label),
+				   &arg->label_size);
+	shmux_who_put(&who);
+	return err;
+}
+
+void shmux_end_adopt(struct shmux_end *e)
+{
+	spin_lock(&e->session->sn->lock);
+	end_own(e);
+	spin_unlock(&e->session->sn->lock);
+}
+
+bool shmux_end_is_owned(struct shmux_end *e)
+{
+	bool owned;
+
+	spin_lock(&e->session->sn->lock);
+	owned = e->owner == task_tgid(current);
+	spin_unlock(&e->session->sn->lock);
+	return owned;
+}
+
+void shmux_end_die(struct shmux_end *e)
+{
+	struct shmux_session *s = e->session;
+	bool news;
+
+	spin_lock(&s->sn->lock);
+	news = shmux_session_end(s, SHMUX_DEATH, shmux_end_side(e));
+	spin_unlock(&s->sn->lock);
+	if (news)
+		shmux_session_tell(s);
+}
+
+void shmux_end_put(struct shmux_end *e)
+{
+	shmux_end_die(e);
+	kref_put(&e->session->ref, session_free);
+}
