@@ -17,6 +17,8 @@ libdir     ?= $(PREFIX)/lib
 includedir ?= $(PREFIX)/include
 mandir     ?= $(PREFIX)/share/man
 compdir    ?= $(PREFIX)/share/bash-completion/completions
+udevdir    ?= $(PREFIX)/lib/udev/rules.d
+modloaddir ?= $(PREFIX)/lib/modules-load.d
 
 # The kernel's test harness is fetched once and kept outside the tree.
 XDG_CACHE_HOME ?= $(or $(HOME),/var/tmp)/.cache
@@ -107,7 +109,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 # --- targets -----------------------------------------------------------------
 
 .PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
-.PHONY: module module_install check-vm
+.PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -263,6 +265,34 @@ module:
 module_install: module
 	$(Q)$(kbuild) $(if $(INSTALL_MOD_PATH),INSTALL_MOD_PATH='$(abspath $(INSTALL_MOD_PATH))') modules_install
 
+# DKMS keeps a copy of the sources, and builds the module for each kernel that
+# comes. DKMS_KERNEL says for which one now (-k RELEASE), DKMS_FLAGS where it keeps
+# things (--dkmstree, --installtree).
+DKMS      ?= dkms
+DKMS_TREE ?= /usr/src
+dkms       = $(DKMS) $(1) -m shmux -v $(VERSION) --sourcetree '$(DKMS_TREE)' $(DKMS_FLAGS)
+dkms_src   = $(DKMS_TREE)/shmux-$(VERSION)
+
+dkms-install: device_install
+	$(Q)$(call dkms,remove) --all >/dev/null 2>&1 || :
+	$(say) INST '$(dkms_src)'
+	$(Q)rm -rf '$(dkms_src)' && $(INSTALL) -d '$(dkms_src)'
+	$(Q)cp -R Kbuild dkms.conf kmod uapi '$(dkms_src)/'
+	$(Q)$(call dkms,install) $(DKMS_KERNEL)
+
+dkms-remove: device_uninstall
+	$(Q)$(call dkms,remove) --all
+	$(Q)rm -rf '$(dkms_src)'
+
+# Who may open the device, and that the module is loaded when the machine starts.
+device_install:
+	$(say) INST '$(D)$(udevdir)' '$(D)$(modloaddir)'
+	$(Q)$(INSTALL) -D -m 644 kmod/60-shmux.rules '$(D)$(udevdir)/60-shmux.rules'
+	$(Q)$(INSTALL) -D -m 644 kmod/shmux.conf '$(D)$(modloaddir)/shmux.conf'
+
+device_uninstall:
+	$(Q)rm -f '$(D)$(udevdir)/60-shmux.rules' '$(D)$(modloaddir)/shmux.conf'
+
 # Debian's kernels in virtual machines.
 check-vm:
 	@tests/setup.sh check
@@ -321,6 +351,8 @@ help:
 	'                sparse, checkpatch, coccinelle, kernel-doc over the module' \
 	'  make module   build the kernel module for KDIR, the running kernel, into $(BUILD)/module/' \
 	'  make module_install   and install it; honours INSTALL_MOD_PATH' \
+	'  make dkms-install, make dkms-remove' \
+	'                the module by DKMS, for this kernel and those to come' \
 	'  make check-vm run the tests of the module in four kernels, in virtual machines' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
