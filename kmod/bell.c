@@ -31,6 +31,7 @@ static void ring(struct shmux_end *e, bool sync, __poll_t events)
 	 * shmux_bell_poll() and shmux_bell_set().
 	 */
 	smp_mb();
+	/* Behind that barrier. */
 	if (waitqueue_active(&e->wq)) {
 		if (sync)
 			wake_up_interruptible_sync_poll(&e->wq, events);

@@ -53,6 +53,7 @@ static inline int shmux_call_mmap(struct file *file, struct vm_area_struct *vma)
  * struct shmux_label - a security label as text
  * @text: not terminated
  * @len: bytes
+ * @context: by which it is let go; from 6.14 on
  */
 struct shmux_label {
 	char *text;

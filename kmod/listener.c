@@ -235,6 +235,7 @@ int shmux_listener_connect(struct shmux_end *e, const u8 *name,
 
 	if (!is_name(name))
 		return -EINVAL;
+	/* Pairs with the release in shmux_end_create(). */
 	if (shmux_end_side(e) || !smp_load_acquire(&e->region))
 		return -EBADFD;
 	waited = shmux_wait_until(s->sn->room,

@@ -34,31 +34,34 @@
  * @listener: what it is, or NULL (@lock; set once)
  */
 struct shmux_file {
-	struct mutex lock;
+	struct mutex lock;	/* @end and @listener */
 	struct shmux_end *end;
 	struct shmux_listener *listener;
 };
 
 static const struct file_operations shmux_fops;
 
-/* Pair with the releases in become_end() and become_listener(). */
 static struct shmux_end *end_of(const struct shmux_file *f)
 {
+	/* Pairs with the release in become_end(). */
 	return smp_load_acquire(&f->end);
 }
 
 static struct shmux_listener *listener_of(const struct shmux_file *f)
 {
+	/* Pairs with the release in become_listener(). */
 	return smp_load_acquire(&f->listener);
 }
 
 static void become_end(struct shmux_file *f, struct shmux_end *e)
 {
+	/* Pairs with the acquire in end_of(). */
 	smp_store_release(&f->end, e);
 }
 
 static void become_listener(struct shmux_file *f, struct shmux_listener *l)
 {
+	/* Pairs with the acquire in listener_of(). */
 	smp_store_release(&f->listener, l);
 }
 

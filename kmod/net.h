@@ -39,7 +39,7 @@
  */
 struct shmux_net {
 	struct net *net;
-	spinlock_t lock;
+	spinlock_t lock;	/* names, queues, states */
 	DECLARE_HASHTABLE(names, 8);
 	wait_queue_head_t room;
 	struct xarray listeners;

@@ -67,7 +67,7 @@ struct shmux_end {
 	struct shmux_who who;
 	struct pid *owner;
 	struct eventfd_ctx *bell;
-	spinlock_t bell_lock;
+	spinlock_t bell_lock;	/* @bell */
 	u64 nr_waits;
 	u64 nr_sleeps;
 };
@@ -119,15 +119,15 @@ static inline struct shmux_end *shmux_end_other(struct shmux_end *e)
 	return &e->session->ends[!shmux_end_side(e)];
 }
 
-/* Pairs with the release where it is set. */
 static inline int shmux_session_over(const struct shmux_session *s)
 {
+	/* Pairs with the release in shmux_session_end(). */
 	return smp_load_acquire(&s->over);
 }
 
-/* Likewise. */
 static inline bool shmux_session_joined(const struct shmux_session *s)
 {
+	/* Pairs with the release in shmux_session_join(). */
 	return smp_load_acquire(&s->joined);
 }
 

@@ -9,6 +9,7 @@
 #define KMOD_TIMEOUT_H
 
 #include <linux/ktime.h>
+#include <linux/minmax.h>
 #include <linux/wait.h>
 
 #include <linux/shmux.h>
@@ -45,7 +46,7 @@ static inline u64 shmux_deadline_left(const struct shmux_deadline *d)
 	if (!d->at)
 		return 0;
 	left = ktime_to_ns(ktime_sub(d->at, ktime_get()));
-	return left > 0 ? left : 0;
+	return max_t(s64, left, 0);
 }
 
 /*

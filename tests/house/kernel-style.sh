@@ -97,24 +97,40 @@ for kernel in "${kernels[@]}"; do
 		'no previous prototype' 'dereference of noderef expression'
 done
 
-# Nothing is switched off: neither SPDX_LICENSE_TAG nor anything --strict adds.
-find include kmod planted -name '*.[ch]' -print0 |
-	xargs -0 perl "$tools/checkpatch.pl" --no-tree --strict --terse --no-summary --show-types -f \
-		>"$tmp/checkpatch" 2>&1
+# checkpatch FILES...: what it says with all types of --strict, but where a file is there
+# for what is frowned upon elsewhere:
+#   compat.h is for many kernels, and the only one to ask for a version
+#   timeout.h waits, which is to look at an argument again
+checkpatch()
+{
+	local file ignore
+
+	for file; do
+		case $file in
+		kmod/compat.h) ignore=LINUX_VERSION_CODE,CONSTANT_COMPARISON ;;
+		kmod/timeout.h) ignore=MACRO_ARG_REUSE ;;
+		*) ignore=none ;;
+		esac
+		perl "$tools/checkpatch.pl" --no-tree --strict --terse --no-summary --show-types \
+			--ignore "$ignore" -f "$file" 2>&1
+	done
+}
+checkpatch $(find include kmod planted -name '*.[ch]') >"$tmp/checkpatch"
 judge checkpatch "$tmp/checkpatch" 'SPACING'
 
 find include kmod planted -name '*.[ch]' -print0 |
 	xargs -0 perl "$tools/kernel-doc" -none >"$tmp/kernel-doc" 2>&1
 judge kernel-doc "$tmp/kernel-doc" "'theirs' not described"
 
-# The scripts look at a file as far as it parses, and say nothing of the rest.
+# The scripts look at a file as far as it parses, and say nothing of the rest. What is no
+# C by itself may only be the definition of a macro.
 while IFS= read -r file; do
 	spatch --parse-c "$file" >"$tmp/parsed" 2>&1
-	grep -q 'nb bad = 0 ' "$tmp/parsed" || {
-		echo "$file: spatch does not understand all of it"
-		grep -A6 '^bad:\|^BAD' "$tmp/parsed" | head -n 50
-		bad=1
-	}
+	grep -q 'nb bad = 0 ' "$tmp/parsed" && continue
+	grep '^BAD:' "$tmp/parsed" >"$tmp/bad" && ! grep -qv '\\$' "$tmp/bad" && continue
+	echo "$file: spatch does not understand all of it"
+	grep -A6 '^bad:\|^BAD' "$tmp/parsed" | head -n 50
+	bad=1
 done < <(find kmod planted -name '*.[ch]')
 
 # In report mode, each with the options that it asks for.
