@@ -8,7 +8,7 @@ cd "${SRC:-$(dirname "$0")/../..}" || exit 1
 license_for()
 {
 	case $1 in
-	COPYING | NEWS | LICENSES/* | *.md | *.json | tests/fuzz/corpus/*) ;;
+	COPYING | NEWS | LICENSES/* | debian/changelog | debian/copyright | debian/source/* | *.md | *.json | tests/fuzz/corpus/*) ;;
 	uapi/*.h) echo "GPL-2.0-only WITH Linux-syscall-note" ;;
 	Kbuild | dkms.conf | kmod/*) echo "GPL-2.0-only" ;;
 	*) echo "LGPL-2.1-or-later" ;;
