@@ -3,7 +3,7 @@
  * endpoint.c - listening sockets and connections to them
  *
  * Owns the listening descriptor, the socket file of a path and its lock. Who is
- * admitted, and what is said over a connection, is for the hello (hello.c).
+ * admitted, and what is said over a connection, is for the hello.
  *
  * Everybody who puts a socket file in place or takes it away holds a lock on
  * PATH.lock, so that of two that restart at once one finds the other alive. The

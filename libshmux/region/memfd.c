@@ -4,7 +4,7 @@
  *
  * Owns both mappings, the rendezvous socket once it is connected, and the pidfd
  * of the peer. How the memfds and the identity travel is the hello's
- * (hello.c); what lies in the memory is the link's.
+ * (hello_memfd.c); what lies in the memory is the link's.
  *
  * Bells. A futex is the fast one: the sleeper waits on a word of the waker's,
  * in the mapping that it may only read. A byte over the socket is the one that
