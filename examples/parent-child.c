@@ -2,8 +2,7 @@
 /*
  * parent-child.c - a session between a parent and its child
  *
- * No address is needed: a pair of sockets made before the fork is where the
- * two meet. The child turns what it is asked into capitals.
+ * No address is needed: a pair made before the fork is where the two meet. The child turns what it is asked into capitals.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +10,6 @@
 #include <shmux/shmux.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,9 +74,11 @@ int main(void)
 {
 	int fds[2], status;
 	pid_t child;
+	int e;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds))
-		error(1, errno, "cannot make a pair of sockets");
+	e = shmux_session_pair(fds);
+	if (e)
+		error(1, -e, "cannot make a pair");
 	child = fork();
 	if (child < 0)
 		error(1, errno, "cannot fork");

@@ -9,7 +9,6 @@
 #include <error.h>
 #include <shmux/shmux.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,8 +77,9 @@ int main(void)
 	int fds[2], status, e;
 	pid_t child;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds))
-		error(1, errno, "cannot make a pair of sockets");
+	e = shmux_session_pair(fds);
+	if (e < 0)
+		error(1, -e, "cannot make a pair");
 	child = fork();
 	if (child < 0)
 		error(1, errno, "cannot fork");

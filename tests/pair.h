@@ -11,7 +11,7 @@
 #include "far.h"
 
 enum pair_kind {
-	PAIR_SAME_PROCESS,	/* both ends attach to a socket pair, here */
+	PAIR_SAME_PROCESS,	/* both ends attach to a pair (over.h), here */
 	PAIR_TWO_PROCESSES,	/* the far end is a child's */
 	PAIR_LISTENER,		/* a child listens by name, we dial */
 };
@@ -19,7 +19,7 @@ enum pair_kind {
 struct pair {
 	struct shmux_session *session;	/* near */
 	struct far far;			/* its session is far.side.session */
-	char name[64];			/* that the far end listens on, if it does */
+	char name[64];			/* address that the far end listens on, if it does */
 	int nr_fds;			/* before there was anything */
 };
 

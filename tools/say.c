@@ -103,8 +103,12 @@ const char *say_address_reason(int error)
 	case EACCES:
 		return "one side does not admit the other's user";
 	case EINVAL:
-		return "this is neither a NAME of letters, digits and ._-+@, nor memfd:NAME, nor "
-		       "memfd:/PATH";
+		return "this is neither a NAME of letters, digits and ._-+@, nor kmod:NAME, nor "
+		       "memfd:NAME, nor memfd:/PATH";
+	case ENODEV:
+		return "the kernel module is not loaded";
+	case EDQUOT:
+		return "a quota of the kernel module is spent, here or there";
 	case ENAMETOOLONG:
 		return "a NAME has at most 64 bytes, a path 107";
 	case EMFILE:

@@ -44,6 +44,7 @@ static const char outro[] =
 	"\n"
 	"An ADDRESS is one of\n"
 	"  NAME              letters, digits and ._-+@, at most 64 of them\n"
+	"  kmod:NAME         the same, insisting on the kernel module\n"
 	"  memfd:NAME        the same, insisting on shared memory by memfd\n"
 	"  memfd:/PATH       a socket in the file system\n"
 	"\n"

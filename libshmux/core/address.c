@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * address.c - from an address as people write it to a socket's
+ * address.c - from an address as people write it to the kernel's
  *
- * Owns the grammar and the names that shmux takes in the kernel: an abstract
- * AF_UNIX name "shmux/NAME", or a path as it is. Looks nothing up.
+ * Owns the grammar and the names that shmux takes in the kernel: the module's
+ * "NAME", an abstract AF_UNIX name "shmux/NAME", or a path as it is. Looks
+ * nothing up.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -13,11 +14,12 @@
 
 #include "core/address.h"
 
-#define SCHEME "memfd:"
+#define KMOD "kmod:"
+#define MEMFD "memfd:"
 #define ABSTRACT_PREFIX "shmux/"
-#define NAME_LEN_MAX 64
 
-_Static_assert(sizeof(SCHEME) + sizeof(((struct sockaddr_un *)0)->sun_path) <=
+_Static_assert(SHMUX_NAME_MAX < SHMUX_NAME_SIZE, "a name ends with a NUL");
+_Static_assert(sizeof(MEMFD) + sizeof(((struct sockaddr_un *)0)->sun_path) <=
 		       SHMUX_ADDRESS_MAX,
 	       "the longest path fits into the text");
 
@@ -28,25 +30,35 @@ static bool is_name_char(char c)
 	       (c >= '0' && c <= '9') || (c && strchr("._-+@", c));
 }
 
-static int parse_name(const char *name, struct shmux__address *address)
+/* Return: 0 if @text is a name, whole. */
+static int check_name(const char *text)
 {
-	struct sockaddr_un *sun = &address->sun;
 	size_t len = 0;
 
-	while (is_name_char(name[len]))
+	while (is_name_char(text[len]))
 		len++;
-	if (len == 0 || name[len])
+	if (len == 0 || text[len])
 		return -EINVAL;
-	if (len > NAME_LEN_MAX)
-		return -ENAMETOOLONG;
+	return len > SHMUX_NAME_MAX ? -ENAMETOOLONG : 0;
+}
 
+static void stand_for_kmod(struct shmux__address *address, const char *name)
+{
+	snprintf(address->kmod, sizeof(address->kmod), KMOD "%s", name);
+	snprintf(address->name, sizeof(address->name), "%s", name);
+}
+
+static void stand_for_memfd(struct shmux__address *address, const char *name)
+{
+	struct sockaddr_un *sun = &address->sun;
+	size_t len = strlen(name);
+
+	snprintf(address->memfd, sizeof(address->memfd), MEMFD "%s", name);
 	/* A leading NUL makes it abstract; its length ends it, not a NUL. */
-	sun->sun_path[0] = '\0';
 	memcpy(sun->sun_path + 1, ABSTRACT_PREFIX, strlen(ABSTRACT_PREFIX));
 	memcpy(sun->sun_path + 1 + strlen(ABSTRACT_PREFIX), name, len);
 	address->sun_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
 				       strlen(ABSTRACT_PREFIX) + len);
-	return 0;
 }
 
 static int parse_path(const char *path, struct shmux__address *address)
@@ -59,15 +71,24 @@ static int parse_path(const char *path, struct shmux__address *address)
 	if (path[len - 1] == '/')
 		return -EINVAL;		/* a directory */
 
+	snprintf(address->memfd, sizeof(address->memfd), MEMFD "%s", path);
 	memcpy(sun->sun_path, path, len + 1);
 	address->sun_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
 				       len + 1);
 	return 0;
 }
 
+/* What follows @scheme in @text, or NULL. */
+static const char *after(const char *text, const char *scheme)
+{
+	size_t len = strlen(scheme);
+
+	return strncmp(text, scheme, len) ? NULL : text + len;
+}
+
 int shmux__address_parse(const char *text, struct shmux__address *address)
 {
-	const char *rest = text;
+	const char *kmod, *memfd, *name;
 	int err;
 
 	if (!text)
@@ -75,15 +96,17 @@ int shmux__address_parse(const char *text, struct shmux__address *address)
 	memset(address, 0, sizeof(*address));
 	address->sun.sun_family = AF_UNIX;
 
-	if (!strncmp(text, SCHEME, strlen(SCHEME)))
-		rest = text + strlen(SCHEME);
-	if (rest != text && rest[0] == '/')
-		err = parse_path(rest, address);
-	else
-		err = parse_name(rest, address);
+	kmod = after(text, KMOD);
+	memfd = after(text, MEMFD);
+	name = kmod ? kmod : memfd ? memfd : text;
+	err = memfd && memfd[0] == '/' ? parse_path(memfd, address) :
+					 check_name(name);
 	if (err)
 		return err;
-
-	snprintf(address->text, sizeof(address->text), "%s%s", SCHEME, rest);
+	if (!memfd)
+		stand_for_kmod(address, name);
+	if (!kmod && !address->memfd[0])
+		stand_for_memfd(address, name);
+	snprintf(address->text, sizeof(address->text), "%s", text);
 	return 0;
 }

@@ -10,14 +10,21 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <linux/shmux.h>
 #include <shmux/common.h>
 
 /*
- * @text is the same for all ways to write one address: "memfd:NAME" also where
- * NAME was given. Two addresses are equal if their texts are.
+ * @text is as it was given: there is one way to write each. A plain NAME stands
+ * for @kmod and @memfd, any other for one of the two, which it is equal to; the
+ * other is empty.
  */
 struct shmux__address {
 	char text[SHMUX_ADDRESS_MAX];
+
+	char kmod[SHMUX_ADDRESS_MAX];	/* "kmod:NAME" */
+	char name[SHMUX_NAME_SIZE];
+
+	char memfd[SHMUX_ADDRESS_MAX];	/* "memfd:NAME" or "memfd:/path" */
 	struct sockaddr_un sun;
 	socklen_t sun_len;
 };

@@ -11,11 +11,13 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/core.h"
 #include "core/options.h"
 #include "core/who.h"
+#include "region/device.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
 
@@ -57,6 +59,7 @@ int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
 	m->admit = admit;
 	m->admit_arg = admit_arg;
 	params.size = shmux__shm_size(&m->sizes);
+	params.populate = shmux__shm_populate(&m->sizes);
 	return shmux__hello_open(fd, role, &params, &m->hello);
 }
 
@@ -112,6 +115,9 @@ static const char *reason(int err, bool was_refused, enum shmux_role role)
 	case -ENOMEM:
 		return was_refused ? "it has no memory left (ENOMEM)" :
 				     "we have no memory left (ENOMEM)";
+	case -EDQUOT:
+		return was_refused ? "its quota of shared memory is spent (EDQUOT)" :
+				     "our quota of shared memory is spent (EDQUOT)";
 	case -ETIMEDOUT:
 		return "it has said nothing for too long (ETIMEDOUT)";
 	default:
@@ -119,7 +125,7 @@ static const char *reason(int err, bool was_refused, enum shmux_role role)
 	}
 }
 
-static void say(const struct shmux_session_options *o, const char *format, ...)
+void shmux__say(const struct shmux_session_options *o, const char *format, ...)
 {
 	char sentence[256];
 	va_list args;
@@ -137,7 +143,7 @@ void shmux__meeting_log(const struct shmux__meeting *m, const char *address,
 {
 	const struct shmux_peer *peer = shmux__hello_peer(m->hello);
 
-	say(m->options, "no session at %s with process %ld of user %lu: %s",
+	shmux__say(m->options, "no session at %s with process %ld of user %lu: %s",
 	    *address ? address : "a socket", (long)peer->pid,
 	    (unsigned long)peer->uid,
 	    reason(err, shmux__hello_was_refused(m->hello), m->role));
@@ -168,22 +174,59 @@ static int wait_for(struct shmux__meeting *m, const char *address,
 	}
 }
 
-static int meet(int fd, enum shmux_role role, bool in_person,
-		const char *address,
-		const struct shmux_session_options *options,
+static int meet(struct shmux__meeting *m, const char *address,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session)
 {
-	struct shmux__meeting m;
-	int err = shmux__meeting_open(&m, fd, role, in_person, options,
-				      terms->admit, terms->admit_arg);
+	int err = wait_for(m, address, terms, session);
 
-	if (err)
-		return err;
-	err = wait_for(&m, address, terms, session);
 	/* Who waits for a listener tries again after a hang-up, and again. */
 	if (err && err != -ECANCELED && err != -ECONNRESET)
-		shmux__meeting_log(&m, address, err);
+		shmux__meeting_log(m, address, err);
+	shmux__meeting_close(m);
+	return err;
+}
+
+static int dial_memfd(const struct shmux__address *address,
+		      const struct shmux_session_options *options,
+		      const struct shmux__dial_terms *terms,
+		      struct shmux_session **session)
+{
+	struct shmux__meeting m;
+	int err, fd;
+
+	fd = shmux__endpoint_connect(&address->sun, address->sun_len,
+				     terms->deadline, terms->cancelled);
+	if (fd == -EACCES)
+		shmux__say(options, "no session at %s: its file does not let us connect (EACCES)",
+		    address->memfd);
+	if (fd < 0)
+		return fd;
+	err = shmux__meeting_open(&m, fd, SHMUX_ROLE_DIALLER, true, options,
+				  terms->admit, terms->admit_arg);
+	return err ? err : meet(&m, address->memfd, terms, session);
+}
+
+/* By way of @fd, a file of the device's. */
+static int dial_kmod(int fd, const struct shmux__address *address,
+		     const struct shmux_session_options *options,
+		     const struct shmux__dial_terms *terms,
+		     struct shmux_session **session)
+{
+	struct shmux__meeting m;
+	int err;
+
+	err = shmux__meeting_open(&m, fd, SHMUX_ROLE_DIALLER, true, options,
+				  terms->admit, terms->admit_arg);
+	if (err)
+		return err;
+	err = shmux__device_connect(fd, address->name, terms->deadline,
+				    terms->cancelled);
+	if (!err)
+		return meet(&m, address->kmod, terms, session);
+	if (err == -EACCES)
+		shmux__say(options, "no session at %s: it does not let us connect (EACCES)",
+		    address->kmod);
 	shmux__meeting_close(&m);
 	return err;
 }
@@ -193,16 +236,22 @@ int shmux__dial(const struct shmux__address *address,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session)
 {
-	int fd = shmux__endpoint_connect(&address->sun, address->sun_len,
-					 terms->deadline, terms->cancelled);
+	int err, memfd_err, fd;
 
-	if (fd == -EACCES)
-		say(options, "no session at %s: its file does not let us connect (EACCES)",
-		    address->text);
-	if (fd < 0)
-		return fd;
-	return meet(fd, SHMUX_ROLE_DIALLER, true, address->text, options, terms,
-		    session);
+	if (!address->kmod[0])
+		return dial_memfd(address, options, terms, session);
+	fd = shmux__device_open();
+	err = fd < 0 ? fd : dial_kmod(fd, address, options, terms, session);
+	if (!err || err == -ETIMEDOUT || err == -ECANCELED || !address->memfd[0])
+		return err;
+
+	/*
+	 * Whatever came of it: who has the name there need not be who we look
+	 * for, and who has it here is asked for its user just so.
+	 */
+	memfd_err = dial_memfd(address, options, terms, session);
+	/* If nobody is here, what was said there tells more. */
+	return memfd_err == -ECONNREFUSED && fd >= 0 ? err : memfd_err;
 }
 
 int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd)
@@ -239,6 +288,7 @@ int shmux_session_attach(int fd, enum shmux_role role,
 {
 	struct shmux__dial_terms terms = { .deadline = deadline };
 	struct shmux_session_options o;
+	struct shmux__meeting m;
 	int err, saved = errno;
 
 	err = shmux__options_resolve(options, &o, NULL);
@@ -247,12 +297,25 @@ int shmux_session_attach(int fd, enum shmux_role role,
 	/* Not ours until now; from now on like every descriptor of ours. */
 	if (!err && fcntl(fd, F_SETFD, FD_CLOEXEC))
 		err = -EBADF;
-	if (err == -EBADF)
-		;
-	else if (err)
+	if (!err)
+		err = shmux__meeting_open(&m, fd, role, false, &o, NULL, NULL);
+	else if (err != -EBADF)
 		close(fd);
-	else
-		err = meet(fd, role, false, "", &o, &terms, session);
+	if (!err)
+		err = meet(&m, "", &terms, session);
+	errno = saved;
+	return err;
+}
+
+int shmux_session_pair(int fds[2])
+{
+	int err, saved = errno;
+
+	err = shmux__device_pair(fds);
+	/* Whatever the reason, there is another way. */
+	if (err)
+		err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) ?
+			      -errno : 0;
 	errno = saved;
 	return err;
 }

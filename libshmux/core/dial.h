@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * dial.h - from an address or a connected socket to a session
+ * dial.h - from an address or a connected descriptor to a session
  *
  * A meeting is a hello (region/hello.h) with what it needs of a session's
  * options. A dialler waits for its meeting; a listener steps many at once.
@@ -29,7 +29,7 @@ struct shmux__meeting {
 };
 
 /*
- * Begin on a connected socket, which is the meeting's, on failure too.
+ * Begin on what a hello begins on, which is the meeting's, on failure too.
  * @in_person: not a pair's, see region/hello.h.
  */
 int shmux__meeting_open(struct shmux__meeting *m, int fd, enum shmux_role role,
@@ -54,6 +54,10 @@ shmux__meeting_peer(const struct shmux__meeting *m);
 /* Tell the log why a meeting has ended with @err; until close. */
 void shmux__meeting_log(const struct shmux__meeting *m, const char *address,
 			int err);
+
+/* Tell the log. */
+__attribute__((format(printf, 2, 3))) void
+shmux__say(const struct shmux_session_options *o, const char *format, ...);
 
 /* Whom to accept, and when to give up. */
 struct shmux__dial_terms {

@@ -2,8 +2,8 @@
 /*
  * gate.c - see gate.h
  *
- * Owns the listening socket, a timer, and a client for each connection whose
- * hello is under way.
+ * Owns the doors, which are a listening socket, a listener of the module's or
+ * both; a timer; and a client for each connection whose hello is under way.
  */
 #include "core/gate.h"
 
@@ -18,17 +18,19 @@
 #include "base/clock.h"
 #include "core/dial.h"
 #include "core/who.h"
+#include "region/device.h"
 #include "region/hello.h"
 
 #define CLIENTS_MAX 256
 #define CONNECTS 16	/* taken at once, before sessions have their turn */
 #define SWEEP UINT64_C(100000000)	/* ns between looks for dead clients */
-#define REST UINT64_C(20000000)	/* ns without a look at the listening socket */
+#define REST UINT64_C(20000000)	/* ns without a look at the doors */
 #define SENTENCES 16	/* a second, at most, about those who got no session */
 
 struct client {
 	struct shmux__watched watched;
 	struct shmux__gate *g;
+	const struct shmux__door *door;
 	struct shmux_list node;
 	struct shmux__meeting meeting;
 	uint32_t bucket;		/* that it counts in */
@@ -39,7 +41,8 @@ static int admit(void *arg, const struct shmux_peer *peer, int fd)
 	const struct shmux_listener_options *o =
 		((struct shmux__gate *)arg)->options;
 
-	if (!shmux__who_may(peer, fd, o->mode, o->uid, o->gid))
+	/* The module has asked before it let them connect. */
+	if (fd >= 0 && !shmux__who_may(peer, fd, o->mode, o->uid, o->gid))
 		return -EACCES;
 	return o->admit ? o->admit(o->admit_arg, peer) : 0;
 }
@@ -70,7 +73,7 @@ static void client_log(struct client *c, int err)
 		g->nr_sentences = 0;
 	}
 	if (g->nr_sentences++ < SENTENCES)
-		shmux__meeting_log(&c->meeting, g->address->text, err);
+		shmux__meeting_log(&c->meeting, c->door->address, err);
 }
 
 /* It is over: its socket is no longer watched. */
@@ -129,7 +132,7 @@ static void client_serve(struct client *c)
 	struct shmux_session *s;
 	int err;
 
-	err = shmux__meeting_step(&c->meeting, g->address->text, &s);
+	err = shmux__meeting_step(&c->meeting, c->door->address, &s);
 	if (err == -EAGAIN) {
 		err = shmux__loop_add(g->loop, socket_of(c),
 				      (uint32_t)shmux__hello_events(
@@ -158,11 +161,17 @@ static int client_ready(struct shmux__watched *w)
 	return 0;
 }
 
-/* Leave the listening socket alone for a while, or turn to it again. */
+/* Leave the doors alone for a while, or turn to them again. */
 static void rest(struct shmux__gate *g, bool rests)
 {
-	shmux__loop_change(g->loop, g->endpoint.fd, rests ? 0 : EPOLLIN,
-			   &g->endpoint_watched);
+	uint32_t events = rests ? 0 : EPOLLIN;
+
+	if (g->memfd.fd >= 0)
+		shmux__loop_change(g->loop, g->memfd.fd, events,
+				   &g->memfd.watched);
+	if (g->kmod.fd >= 0)
+		shmux__loop_change(g->loop, g->kmod.fd, events,
+				   &g->kmod.watched);
 	g->rests = rests;
 	timer_arm(g);
 }
@@ -205,15 +214,16 @@ static bool has_room(const struct shmux__gate *g)
 }
 
 /* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
-static int connection_take(struct shmux__gate *g)
+static int connection_take(struct shmux__door *d)
 {
+	struct shmux__gate *g = d->g;
 	struct client *c;
 	int fd;
 
-	fd = shmux__endpoint_accept(&g->endpoint);
+	fd = d->accept(d);
 	if (fd < 0 && fd != -EAGAIN && g->nr_clients) {
 		make_way(g);
-		fd = shmux__endpoint_accept(&g->endpoint);
+		fd = d->accept(d);
 	}
 	if (fd < 0 && fd != -EAGAIN)
 		rest(g, true);
@@ -234,6 +244,7 @@ static int connection_take(struct shmux__gate *g)
 	}
 	c->watched.ready = client_ready;
 	c->g = g;
+	c->door = d;
 	shmux_list_append(&g->clients, &c->node);
 	c->bucket = shmux__meeting_peer(&c->meeting)->uid % SHMUX_GATE_BUCKETS;
 	g->buckets[c->bucket]++;
@@ -245,44 +256,110 @@ static int connection_take(struct shmux__gate *g)
 	return 0;
 }
 
-static int endpoint_ready(struct shmux__watched *w)
+static int door_ready(struct shmux__watched *w)
 {
-	struct shmux__gate *g =
-		shmux_container_of(w, struct shmux__gate, endpoint_watched);
+	struct shmux__door *d =
+		shmux_container_of(w, struct shmux__door, watched);
 	int n, err = 0;
 
 	for (n = 0; n < CONNECTS && !err; n++)
-		err = connection_take(g);
+		err = connection_take(d);
 	return err == -EAGAIN ? 0 : err;
 }
 
-int shmux__gate_open(struct shmux__gate *g)
+static int accept_memfd(struct shmux__door *d)
+{
+	return shmux__endpoint_accept(&d->g->endpoint);
+}
+
+static int accept_kmod(struct shmux__door *d)
+{
+	return shmux__device_accept(d->fd);
+}
+
+static void door_init(struct shmux__door *d, struct shmux__gate *g,
+		      const char *address, int (*accept)(struct shmux__door *d))
+{
+	d->watched = (struct shmux__watched){ .ready = door_ready };
+	d->g = g;
+	d->fd = -1;
+	d->address = address;
+	d->accept = accept;
+}
+
+/* A name that can be had by memfd is had without the module, if it must be. */
+static int open_kmod(struct shmux__gate *g)
+{
+	const struct shmux_listener_options *o = g->options;
+	int fd = shmux__device_listen(g->address->name, o->backlog, o->mode,
+				      o->uid, o->gid);
+
+	if (fd == -EADDRINUSE || (fd < 0 && !g->address->memfd[0]))
+		return fd;
+	if (fd < 0 && fd != -ENODEV)
+		shmux__say(g->session_options,
+			   "%s is had without the module, which fails with errno %d",
+			   g->address->text, -fd);
+	g->kmod.fd = fd < 0 ? -1 : fd;
+	return 0;
+}
+
+static int open_memfd(struct shmux__gate *g)
 {
 	const struct shmux_listener_options *o = g->options;
 	uid_t uid = o->flags & SHMUX_LISTENER_UID ? o->uid : (uid_t)-1;
 	gid_t gid = o->flags & SHMUX_LISTENER_GID ? o->gid : (gid_t)-1;
-	int err;
+	int err = shmux__endpoint_open(&g->endpoint, &g->address->sun,
+				       g->address->sun_len, (int)o->backlog,
+				       o->mode & 0666, uid, gid);
+
+	if (!err)
+		g->memfd.fd = g->endpoint.fd;
+	return err;
+}
+
+static void close_doors(struct shmux__gate *g)
+{
+	if (g->memfd.fd >= 0)
+		shmux__endpoint_close(&g->endpoint);
+	if (g->kmod.fd >= 0)
+		shmux__device_unlisten(g->kmod.fd);
+}
+
+static int watch_door(struct shmux__gate *g, struct shmux__door *d)
+{
+	if (d->fd < 0)
+		return 0;
+	return shmux__loop_add(g->loop, d->fd, EPOLLIN, &d->watched);
+}
+
+int shmux__gate_open(struct shmux__gate *g)
+{
+	int err = 0;
 
 	g->rests = false;
 	g->nr_clients = g->nr_sentences = 0;
 	g->log_since = 0;
 	memset(g->buckets, 0, sizeof(g->buckets));
 	shmux_list_init(&g->clients);
-	g->endpoint_watched = (struct shmux__watched){ .ready = endpoint_ready };
+	door_init(&g->kmod, g, g->address->kmod, accept_kmod);
+	door_init(&g->memfd, g, g->address->memfd, accept_memfd);
 	g->timer_watched = (struct shmux__watched){ .ready = timer_ready };
 
-	err = shmux__endpoint_open(&g->endpoint, &g->address->sun,
-				   g->address->sun_len, (int)o->backlog,
-				   o->mode & 0666, uid, gid);
+	if (g->address->kmod[0])
+		err = open_kmod(g);
+	if (!err && g->address->memfd[0])
+		err = open_memfd(g);
 	if (err)
-		return err;
+		goto err_close_doors;
 	g->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (g->timer_fd < 0) {
 		err = -errno;
-		goto err_close_endpoint;
+		goto err_close_doors;
 	}
-	err = shmux__loop_add(g->loop, g->endpoint.fd, EPOLLIN,
-			      &g->endpoint_watched);
+	err = watch_door(g, &g->kmod);
+	if (!err)
+		err = watch_door(g, &g->memfd);
 	if (!err)
 		err = shmux__loop_add(g->loop, g->timer_fd, EPOLLIN,
 				      &g->timer_watched);
@@ -292,8 +369,8 @@ int shmux__gate_open(struct shmux__gate *g)
 
 err_close_timer:
 	close(g->timer_fd);
-err_close_endpoint:
-	shmux__endpoint_close(&g->endpoint);
+err_close_doors:
+	close_doors(g);
 	return err;
 }
 
@@ -304,6 +381,6 @@ void shmux__gate_close(struct shmux__gate *g)
 	shmux_list_for_each_safe(pos, tmp, &g->clients)
 		client_drop(shmux_container_of(pos, struct client, node));
 	close(g->timer_fd);
-	/* Now there is a descriptor for its lock, if none was left. */
-	shmux__endpoint_close(&g->endpoint);
+	/* Now there is a descriptor for a path's lock, if none was left. */
+	close_doors(g);
 }

@@ -5,8 +5,7 @@
  * Strangers can connect at will, and say nothing. So clients are bounded; who
  * has the most loses its oldest, and a flood of one user's costs that user only.
  * When descriptors run out, clients make way too; if there is none left, the
- * listening socket is left alone for a while, and who connects waits in its
- * backlog. The death of a client that has not said hello, while a child of its
+ * doors are left alone for a while, and who connects waits in their backlogs. The death of a client that has not said hello, while a child of its
  * has the socket too, is found by looking now and then.
  *
  * Under the lock of the listener's.
@@ -23,6 +22,17 @@
 
 #define SHMUX_GATE_BUCKETS 64
 
+struct shmux__gate;
+
+/* A listening descriptor; a name may have two, one of each kind. */
+struct shmux__door {
+	struct shmux__watched watched;
+	struct shmux__gate *g;
+	int fd;				/* or -1 */
+	const char *address;		/* what it stands for, in full */
+	int (*accept)(struct shmux__door *d);
+};
+
 struct shmux__gate {
 	/* Set before open; they outlive it. */
 	struct shmux__loop *loop;
@@ -34,10 +44,11 @@ struct shmux__gate {
 	void *arg;
 
 	/* Private. */
-	struct shmux__endpoint endpoint;
-	struct shmux__watched endpoint_watched, timer_watched;
+	struct shmux__endpoint endpoint;	/* of the door by memfd */
+	struct shmux__door memfd, kmod;
+	struct shmux__watched timer_watched;
 	int timer_fd;
-	bool rests;			/* does not look at the listening socket */
+	bool rests;			/* does not look at the doors */
 	struct shmux_list clients;	/* in order of age */
 	uint32_t nr_clients;
 	uint32_t buckets[SHMUX_GATE_BUCKETS];	/* how many clients, by user */

@@ -295,12 +295,13 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
  * SLICE. Who has slept that long sleeps on, without waking in vain, on the
  * descriptors, which tell death at once. Other threads poke it by the eventfd;
  * that is not to be had while it stands for events that the pump has not told.
+ * Where the bell tells death there is no need of any of this.
  */
 static bool can_sleep_deep(struct shmux_session *s)
 {
 	int saved = errno;
 
-	if (s->told)
+	if (s->told || s->link->tells_death)
 		return false;
 	if (shmux_single_threaded() || s->event_fd >= 0)
 		return true;
@@ -345,7 +346,9 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 	struct shmux_session *s = w->s;
 	struct shmux__link *l = s->link;
 	const uint32_t *poke = shmux_single_threaded() ? NULL : &w->poke;
+	const uint64_t slice = l->tells_death ? UINT64_MAX : SLICE;
 	uint64_t left;
+	bool died;
 	int err = 0;
 
 	s->leader_asleep = true;
@@ -369,9 +372,11 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		} else {
 			shmux_unlock(&s->lock);
 			shmux_delay();
-			l->ops->sleep(l, poke, left < SLICE ? left : SLICE);
+			died = l->ops->sleep(l, poke, left < slice ? left : slice);
 			shmux_delay();
 			shmux_lock(&s->lock);
+			if (died)	/* believed once check_alive says so */
+				s->alive_checked = 0;
 		}
 		if (l->ops->rung(l)) {
 			s->counters.kicks_received++;

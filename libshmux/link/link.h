@@ -102,9 +102,10 @@ struct shmux__link_ops {
 	bool (*rung)(struct shmux__link *l);
 	/*
 	 * Unlocked. Sleep until rung, until *@poke is not 0 (poke NULL: no other
-	 * thread can change it), or for @timeout ns.
+	 * thread can change it), or for @timeout ns. Return: 0, also when the time
+	 * is over; or, if the link tells death, -ECONNRESET.
 	 */
-	void (*sleep)(struct shmux__link *l, const uint32_t *poke,
+	int (*sleep)(struct shmux__link *l, const uint32_t *poke,
 		      uint64_t timeout);
 	/* Wake that sleeper; *@poke has been set. */
 	void (*poke)(struct shmux__link *l, const uint32_t *poke);
@@ -162,6 +163,7 @@ struct shmux__link {
 	uint32_t peer_arena_size;	/* bytes that chunks we hold come from */
 	enum shmux_role role;
 	struct shmux_peer peer;
+	bool tells_death;		/* to a sleeper, at once */
 
 	bool behind;			/* the peer: chunks come back slowly */
 	uint64_t frames_sent;		/* counted by shmux__link_send() */

@@ -70,6 +70,13 @@ uint32_t shmux__shm_size(const struct shmux__shm_sizes *sizes)
 	return size <= SHMUX_REGION_SIZE_MAX ? (uint32_t)size : 0;
 }
 
+uint32_t shmux__shm_populate(const struct shmux__shm_sizes *sizes)
+{
+	return SHMUX_HEADER_SIZE +
+	       part(returns_slots(sizes->peer_arena_max) * 4) +
+	       part(sizes->ring_slots * SHMUX_SLOT_SIZE);
+}
+
 void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own)
 {
 	struct shmux_region_header *h = own;
@@ -220,6 +227,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.peer_arena_size = peer.arena_size;
 	s->link.role = region->role;
 	s->link.peer = region->identity;
+	s->link.tells_death = region->tells_death;
 	*link = &s->link;
 	return 0;
 
@@ -529,14 +537,16 @@ static bool shm_rung(struct shmux__link *l)
 	return shmux_load_relaxed(&s->peer->kicks) != s->seen_kicks;
 }
 
-static void shm_sleep(struct shmux__link *l, const uint32_t *poke,
-		      uint64_t timeout)
+static int shm_sleep(struct shmux__link *l, const uint32_t *poke,
+		     uint64_t timeout)
 {
 	struct shmux__shm *s = shmux__shm(l);
+	int err;
 
 	shmux_store_relaxed(&s->own->sleeps, s->own->sleeps + 1);
-	s->region->ops->sleep(s->region, &s->peer->kicks, s->seen_kicks, poke,
-			      timeout);
+	err = s->region->ops->sleep(s->region, &s->peer->kicks, s->seen_kicks,
+				    poke, timeout);
+	return err == -ECONNRESET ? err : 0;
 }
 
 static void shm_poke(struct shmux__link *l, const uint32_t *poke)

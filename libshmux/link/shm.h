@@ -69,6 +69,9 @@ extern const struct shmux__link_ops shmux__shm_ops;
 /* Bytes of a region with these sizes, or 0 if it would be too large. */
 uint32_t shmux__shm_size(const struct shmux__shm_sizes *sizes);
 
+/* Bytes of it before its arena: they are written sooner or later, all of them. */
+uint32_t shmux__shm_populate(const struct shmux__shm_sizes *sizes);
+
 /* Write the header into a fresh, zeroed region. */
 void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own);
 

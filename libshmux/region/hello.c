@@ -8,11 +8,14 @@
 
 #include <errno.h>
 
+#include "region/device.h"
 #include "region/hello_kind.h"
 
 int shmux__hello_open(int fd, enum shmux_role role, const struct shmux__hello_params *params,
 		      struct shmux__hello **hello)
 {
+	if (shmux__device_is_of(fd))
+		return shmux__hello_kmod_open(fd, role, params, hello);
 	return shmux__hello_memfd_open(fd, role, params, hello);
 }
 
@@ -34,13 +37,13 @@ int shmux__hello_step(struct shmux__hello *h, struct shmux__region **region)
 	return 0;
 }
 
-int shmux__hello_admit(const struct shmux__hello *h)
+int shmux__hello_admit(const struct shmux__hello *h, int socket)
 {
 	int err;
 
 	if (!h->params.admit)
 		return 0;
-	err = h->params.admit(h->params.arg, &h->peer, h->fd);
+	err = h->params.admit(h->params.arg, &h->peer, socket);
 	/* -EAGAIN would have our caller step on. */
 	return err > 0 || err == -EAGAIN ? -EACCES : err;
 }

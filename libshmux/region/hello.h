@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * hello.h - the rendezvous: from a connected AF_UNIX socket to a region
+ * hello.h - the rendezvous: from a connected descriptor to a region
  *
- * The dialler speaks first, the acceptor answers; each hands over its memfd and
- * its credentials. A hello never blocks: it is stepped whenever its descriptor
+ * Over an AF_UNIX socket the dialler speaks first, the acceptor answers; each
+ * hands over its memfd and its credentials. Over an end of /dev/shmux the module
+ * knows all that. A hello never blocks: it is stepped whenever its descriptor
  * is ready, so that a silent client delays nobody.
  */
 #ifndef SHMUX_REGION_HELLO_H
@@ -20,12 +21,16 @@ struct shmux__hello;
 
 struct shmux__hello_params {
 	uint32_t size;			/* of our region, bytes, page multiple */
+	uint32_t populate;		/* of these, those that are soon written */
 	uint64_t peer_size_max;		/* largest region we take */
 
 	/* Write what the peer is to find in our fresh, zeroed region. */
 	void (*format)(void *arg, void *own);
 
-	/* 0, or a negative errno that refuses the peer. NULL admits. */
+	/*
+	 * 0, or a negative errno that refuses the peer. NULL admits. @fd: the
+	 * socket, or -1 if it is none.
+	 */
 	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
 	void *arg;
 
@@ -38,8 +43,10 @@ struct shmux__hello_params {
 };
 
 /*
- * Begin on @fd, which is the hello's from now on, on failure too. @params is
- * copied. Return: 0; -ECONNREFUSED: nobody is there any more; or -errno.
+ * Begin on @fd, which is the hello's from now on, on failure too. It is a
+ * connected socket; or an end of the device, or a file of it that is nothing yet,
+ * to be connected before the first step. @params is copied. Return: 0;
+ * -ECONNREFUSED: nobody is there any more; or -errno.
  */
 int shmux__hello_open(int fd, enum shmux_role role,
 		      const struct shmux__hello_params *params,

@@ -40,7 +40,12 @@ struct shmux__hello {
 int shmux__hello_memfd_open(int fd, enum shmux_role role, const struct shmux__hello_params *params,
 			    struct shmux__hello **hello);
 
-/* Ask whoever decides about @h->peer. Return: 0, or a negative errno. */
-int shmux__hello_admit(const struct shmux__hello *h);
+/* Over a file of the device's. Likewise. */
+int shmux__hello_kmod_open(int fd, enum shmux_role role,
+			   const struct shmux__hello_params *params,
+			   struct shmux__hello **hello);
+
+/* Ask whoever decides about @h->peer, which has come by @socket, or -1. Return: 0 or -errno. */
+int shmux__hello_admit(const struct shmux__hello *h, int socket);
 
 #endif /* SHMUX_REGION_HELLO_KIND_H */

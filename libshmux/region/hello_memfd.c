@@ -486,7 +486,7 @@ static int take_peer(struct hello *h)
 				h->common.params.peer_size_max);
 	if (err)
 		return err;
-	return shmux__hello_admit(&h->common);
+	return shmux__hello_admit(&h->common, h->common.fd);
 }
 
 static int step_dialler(struct hello *h)

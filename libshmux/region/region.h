@@ -13,6 +13,7 @@
 #ifndef SHMUX_REGION_REGION_H
 #define SHMUX_REGION_REGION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <linux/shmux_ring.h>
@@ -27,9 +28,9 @@ struct shmux__region_ops {
 	/*
 	 * Sleep while *@word == @seen, at most @timeout ns. @word lies in the
 	 * peer's region. With @poke, a private word of this process, sleep also
-	 * only while *@poke == 0 (FUTEX_WAITV; where the kernel has none, in
-	 * slices of 5 ms). Return: 0 (look again, whatever woke us) or
-	 * -ETIMEDOUT.
+	 * only while *@poke == 0 (memfd: FUTEX_WAITV; where the kernel has none,
+	 * in slices of 5 ms). Return: 0 (look again, whatever woke us);
+	 * -ETIMEDOUT; or, if the region tells death, -ECONNRESET.
 	 */
 	int (*sleep)(struct shmux__region *r, const uint32_t *word,
 		     uint32_t seen, const uint32_t *poke, uint64_t timeout);
@@ -49,14 +50,14 @@ struct shmux__region_ops {
 	int (*check_alive)(struct shmux__region *r);
 
 	/*
-	 * Descriptors that become readable at a kick by socket and at the
-	 * peer's death. Writes at most 2 to @fds. Return: how many.
+	 * Descriptors that become readable at a kick by SHMUX_ARMED_SOCKET and at
+	 * the peer's death. Writes at most 2 to @fds. Return: how many.
 	 */
 	int (*descriptors)(struct shmux__region *r, int fds[2]);
 
 	/*
-	 * Take the kicks that have come by socket, without waiting. Return: 0,
-	 * or -ECONNRESET once the peer has hung up or died.
+	 * Take the kicks that have come by them, without waiting. Return: 0, or
+	 * -ECONNRESET once the peer has hung up or died.
 	 */
 	int (*clear)(struct shmux__region *r);
 
@@ -74,6 +75,7 @@ struct shmux__region {
 	uint32_t own_size;		/* bytes */
 	uint32_t peer_size;		/* bytes */
 	enum shmux_role role;
+	bool tells_death;		/* to a sleeper, at once */
 	struct shmux_peer identity;	/* of the peer, as of connect */
 };
 

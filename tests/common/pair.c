@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "over.h"
 #include "pair.h"
 #include "process.h"
 
@@ -53,14 +54,15 @@ static int64_t side_accept_session(struct side *side)
 	return ret;
 }
 
-/* Over a socket pair, which is there before the child is. */
+/* Over a pair, which is there before the child is. */
 static int pair_attach(struct pair *pair, enum pair_kind kind, struct recipe *recipe,
 		       const struct shmux_session_options *near)
 {
 	int fds[2], ret, far_ret;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
-		return -errno;
+	ret = over_pair(SOCK_SEQPACKET, fds);
+	if (ret)
+		return ret;
 	ret = far_start_with(&pair->far,
 			     kind == PAIR_SAME_PROCESS ? FAR_SAME_PROCESS : FAR_CHILD, fds[1],
 			     fds[0]);
@@ -81,7 +83,7 @@ static int pair_dial(struct pair *pair, struct recipe *recipe,
 {
 	int ret, far_ret;
 
-	name_make(pair->name);
+	over_name(pair->name);
 	memcpy(recipe->name, pair->name, sizeof(recipe->name));
 	ret = far_start(&pair->far, FAR_CHILD);
 	if (!ret)

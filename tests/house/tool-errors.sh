@@ -73,7 +73,7 @@ expect 2 EINVAL demo --frobnicate
 expect 2 EINVAL demo --file
 
 # Addresses.
-for address in '' / a/b 'a b' ü memfd: memfd:a/b kmod:name memfd:memfd:x $'a\nb'; do
+for address in '' / a/b 'a b' ü memfd: memfd:a/b kmod: kmod:/a kmod:memfd:x memfd:memfd:x $'a\nb'; do
 	expect 1 EINVAL cat "$address"
 	expect 1 EINVAL cat -l "$address"
 	expect 1 EINVAL echo "$address"
@@ -85,6 +85,10 @@ expect 1 ENOENT echo "memfd:$tmp/missing/socket"
 expect 1 ENOENT cat "memfd:$tmp/missing"
 expect 1 ENOTDIR echo "memfd:$tmp/out/socket"
 expect 1 ECONNREFUSED cat "test-errors-$$"
+if [ ! -e /dev/shmux ]; then
+	expect 1 ENODEV cat "kmod:test-errors-$$"
+	expect 1 ENODEV echo "kmod:test-errors-$$"
+fi
 if [ "$(id -u)" != 0 ]; then
 	expect 1 EACCES echo memfd:/proc/1/socket
 fi

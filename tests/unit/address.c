@@ -34,19 +34,39 @@ TEST(a_name_is_an_abstract_socket)
 	struct shmux__address a;
 
 	ASSERT_EQ(0, shmux__address_parse("Az09._-+@", &a));
-	EXPECT_STREQ("memfd:Az09._-+@", a.text);
+	EXPECT_STREQ("Az09._-+@", a.text);
+	EXPECT_STREQ("memfd:Az09._-+@", a.memfd);
 	EXPECT_EQ(AF_UNIX, a.sun.sun_family);
 	EXPECT_EQ(offsetof(struct sockaddr_un, sun_path) + strlen("_shmux/Az09._-+@"), a.sun_len);
 	EXPECT_EQ(0, memcmp(a.sun.sun_path, "\0shmux/Az09._-+@", strlen("_shmux/Az09._-+@")));
 }
 
-TEST(a_name_with_its_scheme_is_the_same_address)
+TEST(a_name_is_the_same_to_the_module)
 {
-	struct shmux__address a, b;
+	struct shmux__address a;
 
-	ASSERT_EQ(0, shmux__address_parse("name", &a));
-	ASSERT_EQ(0, shmux__address_parse("memfd:name", &b));
-	EXPECT_EQ(0, memcmp(&a, &b, sizeof(a)));
+	ASSERT_EQ(0, shmux__address_parse("Az09._-+@", &a));
+	EXPECT_STREQ("kmod:Az09._-+@", a.kmod);
+	EXPECT_STREQ("Az09._-+@", a.name);
+}
+
+TEST(a_name_with_a_scheme_is_one_of_the_two_that_it_stands_for_without)
+{
+	struct shmux__address both, kmod, memfd;
+
+	ASSERT_EQ(0, shmux__address_parse("name", &both));
+	ASSERT_EQ(0, shmux__address_parse("kmod:name", &kmod));
+	ASSERT_EQ(0, shmux__address_parse("memfd:name", &memfd));
+
+	EXPECT_STREQ("kmod:name", kmod.text);
+	EXPECT_STREQ(both.kmod, kmod.kmod);
+	EXPECT_STREQ(both.name, kmod.name);
+	EXPECT_STREQ("", kmod.memfd);
+	EXPECT_STREQ("memfd:name", memfd.text);
+	EXPECT_STREQ(both.memfd, memfd.memfd);
+	EXPECT_STREQ("", memfd.kmod);
+	EXPECT_EQ(both.sun_len, memfd.sun_len);
+	EXPECT_EQ(0, memcmp(&both.sun, &memfd.sun, sizeof(both.sun)));
 }
 
 TEST(a_path_is_a_socket_in_the_file_system)
@@ -55,6 +75,8 @@ TEST(a_path_is_a_socket_in_the_file_system)
 
 	ASSERT_EQ(0, shmux__address_parse("memfd:/run/some dir/socket", &a));
 	EXPECT_STREQ("memfd:/run/some dir/socket", a.text);
+	EXPECT_STREQ(a.text, a.memfd);
+	EXPECT_STREQ("", a.kmod);
 	EXPECT_STREQ("/run/some dir/socket", a.sun.sun_path);
 	EXPECT_EQ(offsetof(struct sockaddr_un, sun_path) + sizeof("/run/some dir/socket"),
 		  a.sun_len);
@@ -64,8 +86,10 @@ TEST(a_name_has_at_most_64_bytes)
 {
 	EXPECT_EQ(0, parse_long("", 'x', 64));
 	EXPECT_EQ(0, parse_long("memfd:", 'x', 64));
+	EXPECT_EQ(0, parse_long("kmod:", 'x', 64));
 	EXPECT_EQ(-ENAMETOOLONG, parse_long("", 'x', 65));
 	EXPECT_EQ(-ENAMETOOLONG, parse_long("memfd:", 'x', 65));
+	EXPECT_EQ(-ENAMETOOLONG, parse_long("kmod:", 'x', 65));
 	EXPECT_EQ(-ENAMETOOLONG, parse_long("", 'x', 4096));
 }
 
@@ -91,7 +115,8 @@ TEST(the_longest_path_is_kept_whole)
 TEST(what_follows_no_rule_is_no_address)
 {
 	static const char *const texts[] = {
-		"", "memfd:", "memfd::name", "memfd:memfd:name", "kmod:name", "tcp:name",
+		"", "memfd:", "memfd::name", "memfd:memfd:name", "kmod:", "kmod:/path",
+		"kmod:memfd:name", "memfd:kmod:name", "KMOD:name", "tcp:name",
 		"name:", ":name", "/run/socket", "a/b", "memfd:a/b", "memfd:./socket", "memfd: name",
 		"a b", "name ", " name", "name\n", "a\tb", "na\x7fme", "na\xc3\xa4me", "na%me",
 		"MEMFD:name", "memfd:/", "memfd:/run/", "a,b", "a\\b", "a*",

@@ -5,8 +5,18 @@
  * An address is one of
  *
  *   NAME                  1 to 64 bytes of letters, digits and ._-+@ (no slash)
+ *   kmod:NAME             the same name, insisting on the kernel module
  *   memfd:NAME            the same name, insisting on shared memory by memfd
  *   memfd:/path/to/socket  a socket in the file system; at most 107 bytes
+ *
+ * A plain NAME is listened to in both, where the module is loaded and
+ * /dev/shmux may be opened, and is the listener's in both or not at all; it is
+ * dialled by the module first, then, whatever came of that but the deadline, by
+ * memfd. So the two sides meet whichever of them was there before the module.
+ * Whoever is met, and however: the listener's user is looked at. What the module
+ * fails at otherwise, for want of memory or quota say, a plain NAME does without,
+ * and tells the log; with kmod: it is the error. Without the module that is
+ * -ENODEV.
  *
  * A NAME lives in the network namespace, leaves nothing behind and is free the
  * moment its holder dies. A path is removed when the listener is closed; what
@@ -72,7 +82,8 @@ struct shmux_listener_options {
  * Does not block, except for a path: up to two seconds for its lock.
  *
  * Return: 0; -EADDRINUSE: somebody listens there, or the path is no socket, or
- * its lock is held; -EINVAL: not an address, or the options; -ENAMETOOLONG;
+ * its lock is held; -ENODEV: kmod:, and there is no module; -EDQUOT: the same,
+ * and a quota of it is spent; -EINVAL: not an address, or the options; -ENAMETOOLONG;
  * -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
  */
 SHMUX_API int shmux_listener_open(const char *address,
@@ -129,7 +140,7 @@ SHMUX_API void shmux_listener_unblock(struct shmux_listener *l);
  */
 SHMUX_API int shmux_listener_fd(struct shmux_listener *l);
 
-/* The address in full, such as "memfd:NAME". Valid as long as the listener. */
+/* The address that was listened to, such as "NAME". Valid as long as the listener. */
 SHMUX_API const char *shmux_listener_address(const struct shmux_listener *l);
 
 /**

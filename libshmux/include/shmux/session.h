@@ -106,7 +106,8 @@ shmux_session_options_verify(const struct shmux_session_options *options,
  * Return: 0; -EINVAL, -ENAMETOOLONG: not an address; -ECONNREFUSED, -ENOENT:
  * nobody listens; -EACCES: not allowed, by the listener or by us;
  * -EPROTONOSUPPORT: no common version; -E2BIG: one side's region is larger than
- * the other takes; -EFBIG: ours is larger than RLIMIT_FSIZE; or as in common.h.
+ * the other takes; -EFBIG: ours is larger than RLIMIT_FSIZE; -ENODEV: kmod:, and
+ * there is no module; -EDQUOT: a quota of it is spent; or as in common.h.
  */
 SHMUX_API int shmux_session_dial(const char *address,
 				 const struct shmux_session_options *options,
@@ -114,19 +115,31 @@ SHMUX_API int shmux_session_dial(const char *address,
 				 struct shmux_session **session);
 
 /**
- * shmux_session_attach() - a session over a connected AF_UNIX socket
- * @fd: a connected SOCK_STREAM or SOCK_SEQPACKET socket, on which nothing else
- *	is said; the session's from now on, closed on failure too
+ * shmux_session_pair() - two ends for a session, to be attached
+ * @fds: out: the caller's, to be closed or attached; close-on-exec
+ *
+ * Of the kernel module where that is loaded, else as by socketpair(2).
+ *
+ * Return: 0 or a negative errno.
+ */
+SHMUX_API int shmux_session_pair(int fds[2]);
+
+/**
+ * shmux_session_attach() - a session over one of a pair, or a connected socket
+ * @fd: of shmux_session_pair(); or an end of /dev/shmux, by SHMUX_IOC_PAIR or
+ *	SHMUX_IOC_ACCEPT, without a region; or a connected AF_UNIX socket, a
+ *	SOCK_STREAM or SOCK_SEQPACKET, on which nothing else is said. The session's
+ *	from now on, closed on failure too
  * @role: one side is the dialler, the other the acceptor
  * @options: or NULL
  * @deadline: for the other side to do the same
  * @session: out
  *
- * For a parent and its child: socketpair() before fork, then each closes one
- * descriptor and attaches the other. The peer may be any user: whoever has the
- * socket is trusted to have it; ask shmux_session_peer().
+ * For a parent and its child: shmux_session_pair() before fork, then each closes
+ * one descriptor and attaches the other. The peer may be any user: whoever has
+ * the descriptor is trusted to have it; ask shmux_session_peer().
  *
- * Return: as shmux_session_dial(); -EBADF, -EINVAL: @fd is no such socket.
+ * Return: as shmux_session_dial(); -EBADF, -EINVAL: @fd is no such descriptor.
  */
 SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
 				   const struct shmux_session_options *options,

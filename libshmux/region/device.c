@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * device.c - see device.h
+ *
+ * Owns the ways to ask for a file of the device's, and for what listens and
+ * connects there. Ends are the hello's and the region's.
+ */
+#include "region/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/shmux.h>
+
+#include "base/barrier.h"
+#include "base/clock.h"
+
+/* How often a connect that waits looks whether it was cancelled, ns. */
+#define CONNECT_SLICE UINT64_C(50000000)
+
+int shmux__device_open(void)
+{
+	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+}
+
+bool shmux__device_is_of(int fd)
+{
+	struct shmux_ioc_peer peer = { .size = sizeof(peer) };
+
+	/* Whoever else has no such request says so. */
+	return !ioctl(fd, SHMUX_IOC_PEER, &peer) ||
+	       (errno != ENOTTY && errno != EBADF);
+}
+
+/* Names that an address holds fit. */
+static void set_name(__u8 field[SHMUX_NAME_SIZE], const char *name)
+{
+	memcpy(field, name, strnlen(name, SHMUX_NAME_MAX));
+}
+
+int shmux__device_listen(const char *name, unsigned int backlog, mode_t mode,
+			 uid_t uid, gid_t gid)
+{
+	struct shmux_ioc_listen listen = {
+		.size = sizeof(listen),
+		.flags = SHMUX_LISTEN_UID | SHMUX_LISTEN_GID,
+		.backlog = backlog,
+		.mode = mode,
+		.uid = uid,
+		.gid = gid,
+	};
+	int err, fd = shmux__device_open();
+
+	if (fd < 0)
+		return fd;
+	set_name(listen.name, name);
+	if (ioctl(fd, SHMUX_IOC_LISTEN, &listen)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+void shmux__device_unlisten(int listener)
+{
+	struct shmux_ioc_hang_up hang_up = { .size = sizeof(hang_up) };
+
+	ioctl(listener, SHMUX_IOC_HANG_UP, &hang_up);
+	close(listener);
+}
+
+int shmux__device_accept(int listener)
+{
+	struct shmux_ioc_accept accept = { .size = sizeof(accept) };
+	int err;
+
+	do {
+		err = ioctl(listener, SHMUX_IOC_ACCEPT, &accept);
+	} while (err && errno == EINTR);
+	return err ? -errno : accept.fd;
+}
+
+int shmux__device_connect(int fd, const char *name, uint64_t deadline,
+			  const uint32_t *cancelled)
+{
+	struct shmux_ioc_connect connect = { .size = sizeof(connect) };
+	uint64_t left = 0;
+
+	set_name(connect.name, name);
+	/* The first time without waiting: there is room, as a rule. */
+	for (;;) {
+		connect.timeout = left < CONNECT_SLICE ? left : CONNECT_SLICE;
+		if (!ioctl(fd, SHMUX_IOC_CONNECT, &connect))
+			return 0;
+		if (errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
+			return -errno;
+		/* Pairs with whoever cancels; there is nothing else to order. */
+		if (cancelled && shmux_load_relaxed(cancelled))
+			return -ECANCELED;
+		left = shmux_clock_left(deadline);
+		if (!left)
+			return -ETIMEDOUT;
+	}
+}
+
+int shmux__device_pair(int fds[2])
+{
+	struct shmux_ioc_pair pair = { .size = sizeof(pair) };
+	int err, fd = shmux__device_open();
+
+	if (fd < 0)
+		return fd;
+	if (ioctl(fd, SHMUX_IOC_PAIR, &pair)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	fds[0] = fd;
+	fds[1] = pair.fd;
+	return 0;
+}

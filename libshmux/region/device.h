@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * device.h - names and connections of /dev/shmux
+ *
+ * What is asked of the device is in uapi/linux/shmux.h; here it is in our
+ * errnos. Descriptors are close-on-exec.
+ */
+#ifndef SHMUX_REGION_DEVICE_H
+#define SHMUX_REGION_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A file that is nothing yet. Return: descriptor; -ENODEV: no module; -errno. */
+int shmux__device_open(void);
+
+/* Whether @fd is of the device, whatever it has become. */
+bool shmux__device_is_of(int fd);
+
+/*
+ * Take a name. @uid and @gid decide with @mode who may connect. Return: a
+ * listener, readable when shmux__device_accept() has something to do;
+ * -EADDRINUSE; as shmux__device_open(); or another -errno.
+ */
+int shmux__device_listen(const char *name, unsigned int backlog, mode_t mode,
+			 uid_t uid, gid_t gid);
+
+/* Give the name up, although a forked child may have the listener, too. */
+void shmux__device_unlisten(int listener);
+
+/* The next that has connected: its end. Return: descriptor, -EAGAIN or -errno. */
+int shmux__device_accept(int listener);
+
+/*
+ * Have @fd, which has a region, join the queue of who listens by @name. Waits
+ * while that is full, but at most until @deadline (absolute, ns) or until
+ * *@cancelled, if not NULL, becomes non-zero, which it looks at every 50 ms.
+ * Return: 0; -ECONNREFUSED: nobody listens; -EACCES: not to us; -ETIMEDOUT;
+ * -ECANCELED; or another -errno.
+ */
+int shmux__device_connect(int fd, const char *name, uint64_t deadline,
+			  const uint32_t *cancelled);
+
+/* Two ends, joined, without regions. Return: 0 or -errno. */
+int shmux__device_pair(int fds[2]);
+
+#endif /* SHMUX_REGION_DEVICE_H */
