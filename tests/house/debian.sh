@@ -58,7 +58,7 @@ has libshmux-dev "$lib/libshmux.so" "$lib/libshmux.a" "$lib/pkgconfig/shmux.pc" 
 	$(cd libshmux/include && ls shmux/*.h | sed 's|^|/usr/include/|') $(cd uapi && ls linux/*.h | sed 's|^|/usr/include/|')
 has shmux-tools /usr/bin/shmux /usr/share/bash-completion/completions/shmux \
 	/usr/share/man/man1/shmux.1.gz /usr/share/man/man7/shmux.7.gz
-has shmux-dkms "/usr/src/shmux-$version/dkms.conf" /usr/lib/udev/rules.d/60-shmux.rules /usr/lib/modules-load.d/shmux.conf
+has shmux-dkms /usr/share/man/man4/shmux.4.gz "/usr/src/shmux-$version/dkms.conf" /usr/lib/udev/rules.d/60-shmux.rules /usr/lib/modules-load.d/shmux.conf
 
 # The library's symbols are as of a version; the command runs; the module builds
 # of nothing but what is in its package.

@@ -39,4 +39,14 @@ if [ -x "$tool" ] && [ -f man/shmux.1 ]; then
 			complain "man/shmux.1 does not mention the subcommand $command"
 	done
 fi
+
+# What the device is asked and answers is in its man page; its example compiles.
+words=$(grep -oE '\bSHMUX_(IOC|LISTEN|KICK|WAIT|MMAP)_[A-Z_]+|\bE(POLL)?[A-Z0-9]{4,}\b|^\s__[us](32|64|8) [a-z_]+' uapi/linux/shmux.h |
+	sed 's/.* //' | grep -vE '^(SHMUX_IOC_TYPE|pad)$' | sort -u)
+[ -n "$words" ] || complain "uapi/linux/shmux.h says nothing"
+for word in $words; do
+	grep -qw -- "$word" man/shmux.4 || complain "man/shmux.4 does not mention $word"
+done
+sed -n '/example: device\.c/,/\. *end$/p' man/shmux.4 | grep -v '^\.' |
+	gcc -std=gnu11 -Wall -Wextra -Werror -fsyntax-only -Iuapi -x c - || complain "the example of man/shmux.4 does not compile"
 exit $bad
