@@ -75,13 +75,20 @@ static inline int end_create(int fd)
 	return end_create_sized(fd, SMALL, 0, ANY_SIZE);
 }
 
+/* As it is, however wrong. */
+static inline void name_put(__u8 field[SHMUX_NAME_SIZE], const char *name)
+{
+	for (int i = 0; i < SHMUX_NAME_SIZE && name[i]; i++)
+		field[i] = (__u8)name[i];
+}
+
 /* What is left of @timeout is written back to it. */
 static inline int end_connect_timed(int fd, const char *name, uint64_t *timeout)
 {
 	struct shmux_ioc_connect arg = ARG(connect, .timeout = *timeout);
 	int err;
 
-	strncpy((char *)arg.name, name, sizeof(arg.name));
+	name_put(arg.name, name);
 	err = request(fd, SHMUX_IOC_CONNECT, &arg);
 	*timeout = arg.timeout;
 	return err;
@@ -228,7 +235,7 @@ static inline struct shmux_ioc_listen listen_arg(const char *name, uint32_t back
 {
 	struct shmux_ioc_listen arg = ARG(listen, .backlog = backlog, .mode = mode);
 
-	strncpy((char *)arg.name, name, sizeof(arg.name));
+	name_put(arg.name, name);
 	return arg;
 }
 
