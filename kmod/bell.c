@@ -10,7 +10,9 @@
 #include <linux/sched/signal.h>
 
 #include "compat.h"
+#include "counters.h"
 #include "session.h"
+#include "trace.h"
 
 /*
  * Only a waker that is about to sleep says anything in @flags: then the woken
@@ -49,6 +51,8 @@ static void ring(struct shmux_end *e, bool sync, __poll_t events)
 void shmux_bell_kick(struct shmux_end *e, bool sync)
 {
 	atomic_inc(&e->kicks);
+	shmux_count(SHMUX_A_COUNTER_KICKS);
+	trace_shmux_kick(e, sync);
 	ring(e, sync, EPOLLIN | EPOLLRDNORM);
 }
 
@@ -110,9 +114,15 @@ int shmux_bell_wait(struct shmux_end *e, u32 seen, u32 *kicks,
 	int err = look(e, seen, kicks);
 
 	WRITE_ONCE(e->nr_waits, e->nr_waits + 1);
+	shmux_count(SHMUX_A_COUNTER_WAITS);
+	trace_shmux_wait(e, seen);
 	if (err == -EAGAIN && deadline->at) {
 		WRITE_ONCE(e->nr_sleeps, e->nr_sleeps + 1);
+		shmux_count(SHMUX_A_COUNTER_SLEEPS);
 		err = sleep_for_news(e, seen, kicks, deadline);
+		if (!err || err == -ECONNRESET)
+			shmux_count(SHMUX_A_COUNTER_WAKES);
+		trace_shmux_wake(e, *kicks, err);
 	}
 	WRITE_ONCE(e->told, *kicks);
 	return err;

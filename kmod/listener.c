@@ -11,8 +11,10 @@
 #include <linux/stringhash.h>
 #include <linux/user_namespace.h>
 
+#include "counters.h"
 #include "net.h"
 #include "session.h"
+#include "trace.h"
 
 static bool is_name_char(u8 c)
 {
@@ -84,6 +86,7 @@ struct shmux_listener *shmux_listener_new(const struct shmux_ioc_listen *arg)
 		goto err_free;
 	memcpy(l->name, arg->name, sizeof(l->name));
 	l->backlog = arg->backlog;
+	l->born = ktime_get();
 	INIT_LIST_HEAD(&l->queue);
 	init_waitqueue_head(&l->wq);
 	l->sn = shmux_net_get_current();
@@ -126,24 +129,37 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/* Some at a time, not to keep the lock for long. Return: whether there are more. */
+static bool turn_away_some(struct shmux_listener *l)
+{
+	struct shmux_session *s;
+	bool more;
+	int i;
+
+	spin_lock(&l->sn->lock);
+	for (i = 0; i < 32 && l->len; i++) {
+		s = list_first_entry(&l->queue, struct shmux_session, queue);
+		shmux_session_end(s, SHMUX_CAUSE_NOBODY, 1);
+		shmux_session_tell(s);
+	}
+	more = l->len;
+	spin_unlock(&l->sn->lock);
+	return more;
+}
+
 void shmux_listener_close(struct shmux_listener *l)
 {
 	struct shmux_net *sn = l->sn;
-	struct shmux_session *s;
 
 	spin_lock(&sn->lock);
 	if (!l->closed) {
 		l->closed = true;
 		hash_del(&l->node);
 		xa_erase(&sn->listeners, l->number);
-		while ((s = list_first_entry_or_null(&l->queue,
-						     struct shmux_session,
-						     queue))) {
-			shmux_session_end(s, SHMUX_NOBODY, 1);
-			shmux_session_tell(s);
-		}
 	}
 	spin_unlock(&sn->lock);
+	while (turn_away_some(l))
+		cond_resched();
 	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLHUP);
 	wake_up_interruptible(&sn->room);
 }
@@ -205,10 +221,13 @@ static int enqueue(struct shmux_end *e, const char *name, struct shmux_who *who,
 	e->owner = get_pid(e->who.pid);
 	s->ends[1].who = shmux_who_get(&l->who);
 	s->listener = l;
+	memcpy(s->name, l->name, sizeof(s->name));
 	list_add_tail(&s->queue, &l->queue);
 	l->len++;
 	/* Pairs with the acquire in shmux_end_is_ready(). */
 	smp_store_release(&e->ready, true);
+	shmux_count(SHMUX_A_COUNTER_CONNECTS);
+	trace_shmux_connect(s);
 	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLRDNORM);
 	return 0;
 }
@@ -266,6 +285,7 @@ struct shmux_end *shmux_listener_take(struct shmux_listener *l)
 	if (s) {
 		shmux_listener_unqueue(s);
 		l->nr_accepted++;
+		shmux_count(SHMUX_A_COUNTER_ACCEPTS);
 		e = shmux_session_join(s);
 	}
 	spin_unlock(&l->sn->lock);

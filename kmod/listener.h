@@ -43,6 +43,7 @@ struct shmux_session;
  * @len: of the queue (lock)
  * @wq: who waits for it to be filled
  * @charge: for one listener (constant)
+ * @born: CLOCK_MONOTONIC (constant)
  * @nr_accepted: sessions (lock)
  */
 struct shmux_listener {
@@ -61,6 +62,7 @@ struct shmux_listener {
 	u32 len;
 	wait_queue_head_t wq;
 	struct shmux_charge charge;
+	ktime_t born;
 	u64 nr_accepted;
 };
 
@@ -78,7 +80,7 @@ shmux_listener_new(const struct shmux_ioc_listen *arg);
  * shmux_listener_close() - give the name up
  * @l: any
  *
- * Context: any but a raw lock's.
+ * Context: may sleep.
  */
 void shmux_listener_close(struct shmux_listener *l);
 

@@ -13,7 +13,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -22,10 +22,14 @@
 #include "bell.h"
 #include "listener.h"
 #include "net.h"
+#include "netlink.h"
 #include "quota.h"
 #include "region.h"
 #include "session.h"
 #include "timeout.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 /**
  * struct shmux_file - an opened file
@@ -182,8 +186,6 @@ static int on_listen(struct shmux_file *f, union shmux_arg *u,
 {
 	struct shmux_listener *l;
 
-	if (u->listen.flags & ~(SHMUX_LISTEN_UID | SHMUX_LISTEN_GID))
-		return -EINVAL;
 	if (f->end || f->listener)
 		return -EBADFD;
 	l = shmux_listener_new(&u->listen);
@@ -326,8 +328,6 @@ static int on_wait(struct shmux_file *f, union shmux_arg *u,
 	struct shmux_end *e = end_of(f);
 	int err;
 
-	if (u->wait.flags & ~SHMUX_WAIT_KICK)
-		return -EINVAL;
 	if (!e)
 		return -EBADFD;
 	if (u->wait.flags & SHMUX_WAIT_KICK) {
@@ -382,7 +382,7 @@ static int on_hang_up(struct shmux_file *f, union shmux_arg *u,
 	struct shmux_end *e = end_of(f);
 
 	if (e)
-		shmux_end_die(e);
+		shmux_end_die(e, SHMUX_CAUSE_HANG_UP);
 	else if (l)
 		shmux_listener_close(l);
 	else
@@ -392,43 +392,77 @@ static int on_hang_up(struct shmux_file *f, union shmux_arg *u,
 
 /**
  * struct shmux_request - how a request is treated
- * @size: of its argument as we know it
- * @min: of its argument as it was when it first appeared
+ * @size: of its argument, as it has always been
  * @flags: that there are
  * @locks: it makes the file something, or makes a region
- * @run: does it; what it writes in the argument is told the caller, whatever it
- *	returns. What it leaves in the gift is given if all is well.
+ * @tells: what it writes in the argument is copied back, whatever it returns
+ * @run: does it. What it leaves in the gift is given if all is well.
  */
 struct shmux_request {
 	u32 size;
-	u32 min;
 	u32 flags;
 	bool locks;
+	bool tells;
 	int (*run)(struct shmux_file *f, union shmux_arg *u,
 		   struct shmux_gift *gift);
 };
 
-#define REQUEST(name, first, ...)						\
-	[_IOC_NR(SHMUX_IOC_##first)] = {					\
-		.size = sizeof(struct shmux_ioc_##name),			\
-		.min = sizeof(struct shmux_ioc_##name),				\
-		.run = on_##name,						\
-		__VA_ARGS__							\
-	}
-
 static const struct shmux_request shmux_requests[] = {
-	REQUEST(create, CREATE, .locks = true),
-	REQUEST(listen, LISTEN, .locks = true,
-		.flags = SHMUX_LISTEN_UID | SHMUX_LISTEN_GID),
-	REQUEST(connect, CONNECT),
-	REQUEST(accept, ACCEPT),
-	REQUEST(pair, PAIR, .locks = true),
-	REQUEST(meet, MEET),
-	REQUEST(peer, PEER),
-	REQUEST(wait, WAIT, .flags = SHMUX_WAIT_KICK),
-	REQUEST(eventfd, EVENTFD),
-	REQUEST(adopt, ADOPT),
-	REQUEST(hang_up, HANG_UP),
+	[_IOC_NR(SHMUX_IOC_CREATE)] = {
+		.size = sizeof(struct shmux_ioc_create),
+		.run = on_create,
+		.locks = true,
+	},
+	[_IOC_NR(SHMUX_IOC_LISTEN)] = {
+		.size = sizeof(struct shmux_ioc_listen),
+		.run = on_listen,
+		.flags = SHMUX_LISTEN_UID | SHMUX_LISTEN_GID,
+		.locks = true,
+	},
+	[_IOC_NR(SHMUX_IOC_CONNECT)] = {
+		.size = sizeof(struct shmux_ioc_connect),
+		.run = on_connect,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_ACCEPT)] = {
+		.size = sizeof(struct shmux_ioc_accept),
+		.run = on_accept,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_PAIR)] = {
+		.size = sizeof(struct shmux_ioc_pair),
+		.run = on_pair,
+		.locks = true,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_MEET)] = {
+		.size = sizeof(struct shmux_ioc_meet),
+		.run = on_meet,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_PEER)] = {
+		.size = sizeof(struct shmux_ioc_peer),
+		.run = on_peer,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_WAIT)] = {
+		.size = sizeof(struct shmux_ioc_wait),
+		.run = on_wait,
+		.flags = SHMUX_WAIT_KICK,
+		.tells = true,
+	},
+	[_IOC_NR(SHMUX_IOC_EVENTFD)] = {
+		.size = sizeof(struct shmux_ioc_eventfd),
+		.run = on_eventfd,
+	},
+	[_IOC_NR(SHMUX_IOC_ADOPT)] = {
+		.size = sizeof(struct shmux_ioc_adopt),
+		.run = on_adopt,
+	},
+	[_IOC_NR(SHMUX_IOC_HANG_UP)] = {
+		.size = sizeof(struct shmux_ioc_hang_up),
+		.run = on_hang_up,
+	},
 };
 
 static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -452,7 +486,7 @@ static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	if (get_user(size, (u32 __user *)to))
 		return -EFAULT;
-	if (size < r->min || size > PAGE_SIZE)
+	if (size < r->size || size > PAGE_SIZE)
 		return -EINVAL;
 	err = copy_struct_from_user(&u, r->size, to, size);
 	if (err)
@@ -471,7 +505,7 @@ static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (r->locks)
 		mutex_unlock(&f->lock);
 
-	if (copy_to_user(to, &u, min(size, r->size)))
+	if (r->tells && copy_to_user(to, &u, r->size))
 		err = -EFAULT;
 	if (err)
 		gift_drop(&gift);
@@ -502,10 +536,12 @@ static int shmux_flush(struct file *file, fl_owner_t id)
 	struct shmux_listener *l = listener_of(f);
 	struct shmux_end *e = end_of(f);
 
-	if (!(current->flags & PF_EXITING))
+	/* A thread may have descriptors of its own, and end before the others. */
+	if (!(current->flags & PF_EXITING) ||
+	    atomic_read(&current->signal->live))
 		return 0;
 	if (e && shmux_end_is_owned(e))
-		shmux_end_die(e);
+		shmux_end_die(e, SHMUX_CAUSE_DEATH);
 	if (l && shmux_listener_is_owned(l))
 		shmux_listener_close(l);
 	return 0;
@@ -581,17 +617,20 @@ static int __init shmux_init(void)
 {
 	int err;
 
-	err = shmux_quota_init();
-	if (err)
-		return err;
+	shmux_quota_init();
 	err = shmux_net_init();
 	if (err)
 		return err;
-	err = misc_register(&shmux_device);
+	err = shmux_netlink_init();
 	if (err)
 		goto err_net;
+	err = misc_register(&shmux_device);
+	if (err)
+		goto err_netlink;
 	return 0;
 
+err_netlink:
+	shmux_netlink_exit();
 err_net:
 	shmux_net_exit();
 	return err;
@@ -601,6 +640,7 @@ err_net:
 static void __exit shmux_exit(void)
 {
 	misc_deregister(&shmux_device);
+	shmux_netlink_exit();
 	shmux_region_exit();
 	shmux_net_exit();
 }

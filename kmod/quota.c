@@ -16,7 +16,9 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
+#include "counters.h"
 #include "net.h"
+#include "netlink.h"
 
 /**
  * struct shmux_account - a user
@@ -131,15 +133,20 @@ static bool fits(u64 used, u64 amount, enum shmux_scope scope,
 	return used <= limit && amount <= limit - used;
 }
 
-static bool all_fit(const struct shmux_charge *c)
+/* Return: the first scope whose limit it would break, or SHMUX_NR_SCOPES. */
+static enum shmux_scope scope_hit(const struct shmux_charge *c)
 {
 	enum shmux_resource r = c->resource;
 
-	return fits(c->user->usage[r], c->amount, SHMUX_SCOPE_USER, r) &&
-	       (!c->outer ||
-		fits(c->outer->usage[r], c->amount, SHMUX_SCOPE_USER, r)) &&
-	       fits(c->sn->usage[r], c->amount, SHMUX_SCOPE_NET, r) &&
-	       fits(total[r], c->amount, SHMUX_SCOPE_TOTAL, r);
+	if (!fits(c->user->usage[r], c->amount, SHMUX_SCOPE_USER, r) ||
+	    (c->outer &&
+	     !fits(c->outer->usage[r], c->amount, SHMUX_SCOPE_USER, r)))
+		return SHMUX_SCOPE_USER;
+	if (!fits(c->sn->usage[r], c->amount, SHMUX_SCOPE_NET, r))
+		return SHMUX_SCOPE_NET;
+	if (!fits(total[r], c->amount, SHMUX_SCOPE_TOTAL, r))
+		return SHMUX_SCOPE_TOTAL;
+	return SHMUX_NR_SCOPES;
 }
 
 static void add(const struct shmux_charge *c, u64 amount)
@@ -161,6 +168,7 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
 		.resource = resource,
 		.amount = amount,
 	};
+	enum shmux_scope hit;
 	int err = 0;
 
 	fresh[0] = kzalloc(sizeof(*fresh[0]), GFP_KERNEL_ACCOUNT);
@@ -174,7 +182,8 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
 	c.user = account_get(user, &fresh[0]);
 	if (!uid_eq(user, outer))
 		c.outer = account_get(outer, &fresh[1]);
-	if (all_fit(&c)) {
+	hit = scope_hit(&c);
+	if (hit == SHMUX_NR_SCOPES) {
 		add(&c, amount);
 		*charge = c;
 	} else {
@@ -183,6 +192,10 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
 		err = -EDQUOT;
 	}
 	spin_unlock(&quota_lock);
+	if (err) {
+		shmux_count(SHMUX_A_COUNTER_QUOTA_HITS);
+		shmux_netlink_tell_quota(sn, hit, resource, user);
+	}
 out:
 	kfree(fresh[1]);
 	kfree(fresh[0]);
@@ -201,7 +214,48 @@ void shmux_quota_uncharge(struct shmux_charge *charge)
 	*charge = (struct shmux_charge){};
 }
 
-int __init shmux_quota_init(void)
+u64 shmux_quota_limit(enum shmux_scope scope, enum shmux_resource resource)
+{
+	u64 limit;
+
+	spin_lock(&quota_lock);
+	limit = limits[scope][resource];
+	spin_unlock(&quota_lock);
+	return limit;
+}
+
+u64 shmux_quota_used(enum shmux_scope scope, enum shmux_resource resource,
+		     const struct shmux_net *sn, kuid_t user)
+{
+	struct shmux_account *a;
+	u64 used = 0;
+
+	spin_lock(&quota_lock);
+	switch (scope) {
+	case SHMUX_SCOPE_USER:
+		a = account_find(user);
+		if (a)
+			used = a->usage[resource];
+		break;
+	case SHMUX_SCOPE_NET:
+		used = sn->usage[resource];
+		break;
+	default:
+		used = total[resource];
+	}
+	spin_unlock(&quota_lock);
+	return used;
+}
+
+void shmux_quota_set(enum shmux_scope scope, enum shmux_resource resource,
+		     u64 limit)
+{
+	spin_lock(&quota_lock);
+	limits[scope][resource] = limit;
+	spin_unlock(&quota_lock);
+}
+
+void __init shmux_quota_init(void)
 {
 	u64 memory = (u64)totalram_pages() << PAGE_SHIFT;
 
@@ -214,5 +268,4 @@ int __init shmux_quota_init(void)
 	limits[SHMUX_SCOPE_TOTAL][SHMUX_LISTENERS] = total_listeners;
 	limits[SHMUX_SCOPE_TOTAL][SHMUX_SESSIONS] = total_sessions;
 	limits[SHMUX_SCOPE_TOTAL][SHMUX_BYTES] = total_bytes ?: 2 * memory;
-	return 0;
 }

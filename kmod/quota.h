@@ -14,23 +14,12 @@
 #define KMOD_QUOTA_H
 
 #include <linux/types.h>
+#include <linux/uidgid.h>
+
+#include <linux/shmux_netlink.h>
 
 struct shmux_account;
 struct shmux_net;
-
-enum shmux_resource {
-	SHMUX_LISTENERS,
-	SHMUX_SESSIONS,
-	SHMUX_BYTES,
-	SHMUX_NR_RESOURCES,
-};
-
-enum shmux_scope {
-	SHMUX_SCOPE_USER,
-	SHMUX_SCOPE_NET,
-	SHMUX_SCOPE_TOTAL,
-	SHMUX_NR_SCOPES,
-};
 
 /**
  * struct shmux_charge - what somebody has been charged
@@ -67,6 +56,36 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
  */
 void shmux_quota_uncharge(struct shmux_charge *charge);
 
-int shmux_quota_init(void);
+/**
+ * shmux_quota_limit() - what may be used
+ * @scope: by whom
+ * @resource: of what
+ *
+ * Return: how much.
+ */
+u64 shmux_quota_limit(enum shmux_scope scope, enum shmux_resource resource);
+
+/**
+ * shmux_quota_used() - what is used
+ * @scope: by whom
+ * @resource: of what
+ * @sn: which network namespace, if that is asked
+ * @user: which user, if that is asked
+ *
+ * Return: how much.
+ */
+u64 shmux_quota_used(enum shmux_scope scope, enum shmux_resource resource,
+		     const struct shmux_net *sn, kuid_t user);
+
+/**
+ * shmux_quota_set() - say what may be used from now on
+ * @scope: by whom
+ * @resource: of what
+ * @limit: how much; what is used already stays
+ */
+void shmux_quota_set(enum shmux_scope scope, enum shmux_resource resource,
+		     u64 limit);
+
+void shmux_quota_init(void);
 
 #endif /* KMOD_QUOTA_H */

@@ -10,9 +10,12 @@
 #include <linux/uaccess.h>
 
 #include "bell.h"
+#include "counters.h"
 #include "listener.h"
 #include "net.h"
+#include "netlink.h"
 #include "region.h"
+#include "trace.h"
 
 static void end_init(struct shmux_end *e, struct shmux_session *s)
 {
@@ -111,6 +114,7 @@ bool shmux_session_end(struct shmux_session *s, enum shmux_cause cause,
 	s->side = side;
 	/* Pairs with the acquire in shmux_session_over(). */
 	smp_store_release(&s->over, cause);
+	trace_shmux_death(s);
 	return true;
 }
 
@@ -173,11 +177,13 @@ static int refuse(struct shmux_end *e, u32 refusal)
 		err = -ECONNRESET;
 	} else {
 		s->refusal = refusal;
-		news = shmux_session_end(s, SHMUX_REFUSAL, shmux_end_side(e));
+		news = shmux_session_end(s, SHMUX_CAUSE_REFUSAL, shmux_end_side(e));
 	}
 	spin_unlock(&s->sn->lock);
-	if (news)
+	if (news) {
 		shmux_session_tell(s);
+		shmux_netlink_tell(s, SHMUX_CMD_SESSION_DOWN);
+	}
 	return err;
 }
 
@@ -185,7 +191,7 @@ static int refuse(struct shmux_end *e, u32 refusal)
 static int be_ready(struct shmux_end *e)
 {
 	struct shmux_session *s = e->session;
-	bool news = false;
+	bool news = false, open = false;
 	int err = 0;
 
 	spin_lock(&s->sn->lock);
@@ -195,10 +201,13 @@ static int be_ready(struct shmux_end *e)
 		/* Pairs with the acquire in is_ready(). */
 		smp_store_release(&e->ready, true);
 		news = true;
+		open = shmux_end_other(e)->ready;
 	}
 	spin_unlock(&s->sn->lock);
 	if (news)
 		shmux_session_tell(s);
+	if (open)
+		shmux_netlink_tell(s, SHMUX_CMD_SESSION_UP);
 	return err;
 }
 
@@ -228,12 +237,12 @@ int shmux_end_meet(struct shmux_end *e, struct shmux_ioc_meet *arg,
 	if (shmux_end_is_ready(other) && e->ready)
 		return 0;
 	switch (shmux_session_over(s)) {
-	case SHMUX_REFUSAL:
+	case SHMUX_CAUSE_REFUSAL:
 		if (s->side == shmux_end_side(e))
 			return -ECONNRESET;
 		arg->refusal = s->refusal;
 		return -ECONNABORTED;
-	case SHMUX_NOBODY:
+	case SHMUX_CAUSE_NOBODY:
 		return -ECONNREFUSED;
 	default:
 		return -ECONNRESET;
@@ -284,20 +293,27 @@ bool shmux_end_is_owned(struct shmux_end *e)
 	return owned;
 }
 
-void shmux_end_die(struct shmux_end *e)
+void shmux_end_die(struct shmux_end *e, enum shmux_cause cause)
 {
 	struct shmux_session *s = e->session;
 	bool news;
 
 	spin_lock(&s->sn->lock);
-	news = shmux_session_end(s, SHMUX_DEATH, shmux_end_side(e));
+	news = shmux_session_end(s, cause, shmux_end_side(e));
 	spin_unlock(&s->sn->lock);
-	if (news)
-		shmux_session_tell(s);
+	if (!news)
+		return;
+	if (cause == SHMUX_CAUSE_DEATH)
+		shmux_count(SHMUX_A_COUNTER_DEATHS);
+	shmux_session_tell(s);
+	if (shmux_session_joined(s))
+		shmux_netlink_tell(s, cause == SHMUX_CAUSE_DEATH ?
+					      SHMUX_CMD_PEER_DEATH :
+					      SHMUX_CMD_SESSION_DOWN);
 }
 
 void shmux_end_put(struct shmux_end *e)
 {
-	shmux_end_die(e);
+	shmux_end_die(e, SHMUX_CAUSE_HANG_UP);
 	kref_put(&e->session->ref, session_free);
 }

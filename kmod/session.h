@@ -31,6 +31,7 @@
 #include <linux/wait.h>
 
 #include <linux/shmux.h>
+#include <linux/shmux_netlink.h>
 
 #include "quota.h"
 #include "timeout.h"
@@ -72,13 +73,6 @@ struct shmux_end {
 	u64 nr_sleeps;
 };
 
-/* Why a session is over. */
-enum shmux_cause {
-	SHMUX_DEATH = 1,	/* hung up, closed, exited */
-	SHMUX_REFUSAL,		/* by MEET */
-	SHMUX_NOBODY,		/* the listener has gone */
-};
-
 /**
  * struct shmux_session - see above
  * @ref: files
@@ -86,6 +80,7 @@ enum shmux_cause {
  * @number: in it (constant)
  * @born: CLOCK_MONOTONIC (constant)
  * @charge: for one session (constant)
+ * @name: that it was connected to, zero-padded, or none (lock)
  * @queue: place in the queue of @listener (lock)
  * @listener: in whose queue it is, or NULL (lock)
  * @joined: both ends are somebody's (lock; set once)
@@ -100,10 +95,11 @@ struct shmux_session {
 	u32 number;
 	ktime_t born;
 	struct shmux_charge charge;
+	char name[SHMUX_NAME_SIZE];
 	struct list_head queue;
 	struct shmux_listener *listener;
 	bool joined;
-	int over;
+	enum shmux_cause over;
 	u32 side;
 	u32 refusal;
 	struct shmux_end ends[2];
@@ -119,7 +115,8 @@ static inline struct shmux_end *shmux_end_other(struct shmux_end *e)
 	return &e->session->ends[!shmux_end_side(e)];
 }
 
-static inline int shmux_session_over(const struct shmux_session *s)
+static inline enum shmux_cause
+shmux_session_over(const struct shmux_session *s)
 {
 	/* Pairs with the release in shmux_session_end(). */
 	return smp_load_acquire(&s->over);
@@ -230,10 +227,11 @@ bool shmux_end_is_owned(struct shmux_end *e);
 /**
  * shmux_end_die() - let the other end see that this one is dead
  * @e: an end
+ * @cause: SHMUX_CAUSE_HANG_UP or _DEATH
  *
- * Context: any but a raw lock's.
+ * Context: may sleep.
  */
-void shmux_end_die(struct shmux_end *e);
+void shmux_end_die(struct shmux_end *e, enum shmux_cause cause);
 
 /**
  * shmux_end_put() - its file goes

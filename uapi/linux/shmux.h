@@ -31,6 +31,8 @@
  * process that said ACCEPT, PAIR, CREATE, CONNECT or ADOPT last; that it has
  * exited, or that all threads of it were killed, ends the session, though a child
  * may still hold a copy of the descriptor which the owner had when it exited.
+ * A process that shares its table of descriptors (CLONE_FILES, but for threads)
+ * has exited in this sense when the last that shares it has.
  * An owner that closes its descriptor leaves the end to those who have one.
  * exec keeps the owner; descriptors are close-on-exec if they come from here,
  * and as O_CLOEXEC says if they come from open(2).
@@ -96,7 +98,10 @@
 
 #define SHMUX_DEVICE		"/dev/shmux"
 
-/* Names: letters, digits and ._-+@, in the caller's network namespace. */
+/*
+ * Names: letters, digits and ._-+@. A name is taken in the network namespace of
+ * who says LISTEN, and looked for in that of who said CREATE.
+ */
 #define SHMUX_NAME_MAX		64
 #define SHMUX_NAME_SIZE		72	/* bytes of a name's field, zero-padded */
 
@@ -271,7 +276,8 @@ struct shmux_ioc_meet {
  * As of its CONNECT, or, of others, its CREATE (before that: LISTEN or PAIR).
  * Stays as it was when the other end is dead.
  *
- * ENOTCONN: no other end yet. ERANGE: the label is longer; its size is told.
+ * ENOTCONN: no other end yet, nor a queue. ERANGE: the label is longer; its
+ * size is told.
  */
 struct shmux_ioc_peer {
 	__u32 size;
@@ -302,8 +308,8 @@ struct shmux_ioc_peer {
  * @size: of this structure
  * @flags: 0 or SHMUX_WAIT_KICK
  * @seen: the count that the caller knows of; 0 at first
- * @kicks: out, except with EFAULT and EINVAL: the count. It has been told now,
- *	and is no reason for EPOLLIN any more.
+ * @kicks: out, except with EINVAL: the count. It has been told now (with EFAULT,
+ *	too), and is no reason for EPOLLIN any more.
  * @timeout: ns; what is left is written back
  *
  * Several threads may. In one system call with SHMUX_WAIT_KICK: kick the other
