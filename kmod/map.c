@@ -29,7 +29,7 @@ int shmux_region_map(struct shmux_region *r, struct vm_area_struct *vma,
 			return -EACCES;
 		never |= VM_MAYWRITE;
 	}
-	vma_set_file(vma, r->file);
+	vma_set_file(vma, writable ? r->file : r->view);
 	shmux_vm_flags_mod(vma, VM_DONTEXPAND, never);
-	return shmux_call_mmap(r->file, vma);
+	return shmux_call_mmap(vma->vm_file, vma);
 }

@@ -4,6 +4,7 @@
  */
 #include "region.h"
 
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
@@ -29,6 +30,7 @@ static void destroy(struct shmux_region *r)
 {
 	struct shmux_net *sn = r->charge.sn;
 
+	fput(r->view);
 	fput(r->file);
 	shmux_quota_uncharge(&r->charge);
 	shmux_net_put(sn);
@@ -37,7 +39,7 @@ static void destroy(struct shmux_region *r)
 
 static bool is_mapped(const struct shmux_region *r)
 {
-	return file_count(r->file) > 1;
+	return file_count(r->file) > 1 || file_count(r->view) > 1;
 }
 
 static void linger_check(struct work_struct *work)
@@ -79,14 +81,22 @@ struct shmux_region *shmux_region_new(struct shmux_net *sn, u32 size,
 	}
 	/* Root may open what others have mapped, by /proc/PID/map_files. */
 	SHMEM_I(file_inode(r->file))->seals |= F_SEAL_SHRINK | F_SEAL_GROW;
+	r->view = dentry_open(&r->file->f_path, O_RDONLY | O_LARGEFILE,
+			      current_cred());
+	if (IS_ERR(r->view)) {
+		err = PTR_ERR(r->view);
+		goto err_put_file;
+	}
 	if (populate) {
 		err = vfs_fallocate(r->file, 0, 0, populate);
 		if (err)
-			goto err_put_file;
+			goto err_put_view;
 	}
 	shmux_net_get(sn);
 	return r;
 
+err_put_view:
+	fput(r->view);
 err_put_file:
 	fput(r->file);
 	/* The memory of the machine's, or of the control group. */

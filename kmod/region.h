@@ -20,13 +20,17 @@ struct vm_area_struct;
 
 /**
  * struct shmux_region - one
- * @file: shmem's (constant)
+ * @file: shmem's, open for writing: what the owner maps (constant)
+ * @view: the same, open for reading only: what the other end maps. So it is
+ *	the file, too, that refuses writing, to whoever maps anew what is mapped
+ *	(remap_file_pages) or opens what a mapping stands for (constant)
  * @size: bytes (constant)
  * @charge: for @size bytes (constant); its namespace is kept
  * @node: among those that linger (their lock)
  */
 struct shmux_region {
 	struct file *file;
+	struct file *view;
 	u32 size;
 	struct shmux_charge charge;
 	struct list_head node;
