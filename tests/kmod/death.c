@@ -1,0 +1,982 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * death.c - what is the end of a session, and what is not
+ */
+#include <sched.h>
+
+#include "device.h"
+#include "effort.h"
+#include "pattern.h"
+#include "process.h"
+#include "worker.h"
+
+/* Another process at the other end of a session that is open. */
+struct far {
+	struct child child;
+	int near;
+};
+
+/* It runs @work with its end, which it owns, and exits. */
+static void far_start(struct __test_metadata *_metadata, struct far *f,
+		      void (*work)(struct child *c, int fd))
+{
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_pair(&ends));
+	if (child_fork(&f->child)) {
+		close(ends.near);
+		must(!end_create(ends.far));
+		must(!end_meet(ends.far, HANGS));
+		child_say(&f->child, 'm');
+		work(&f->child, ends.far);
+		_exit(0);
+	}
+	close(ends.far);
+	f->near = ends.near;
+	ASSERT_EQ(0, end_create(f->near));
+	ASSERT_EQ(0, end_meet(f->near, HANGS));
+	ASSERT_EQ('m', child_hear(&f->child));
+}
+
+#define HUP (POLLHUP | POLLRDHUP)
+
+/* What a survivor is told from now on, however it asks. */
+#define EXPECT_OVER(fd)                                                      \
+	do {                                                                 \
+		uint32_t seen_ = 0;                                          \
+                                                                             \
+		EXPECT_EQ(POLLIN | HUP, file_await(fd, POLLIN | POLLRDHUP)); \
+		EXPECT_EQ(-ECONNRESET, end_wait(fd, &seen_, HANGS));         \
+		EXPECT_EQ(-ECONNRESET, end_kick(fd));                        \
+	} while (0)
+
+#define EXPECT_ALIVE(fd)                                           \
+	do {                                                       \
+		uint32_t seen_ = 0;                                \
+                                                                   \
+		EXPECT_EQ(0, file_polls(fd, HUP));                 \
+		EXPECT_EQ(-EAGAIN, end_wait(fd, &seen_, NO_WAIT)); \
+		EXPECT_EQ(0, end_kick(fd));                        \
+	} while (0)
+
+static void work_listen(struct child *c, int fd)
+{
+	child_hear(c);
+}
+
+static void work_close(struct child *c, int fd)
+{
+	child_hear(c);
+	close(fd);
+	child_say(c, 'c');
+	child_hear(c);
+}
+
+static void work_wait(struct child *c, int fd)
+{
+	uint32_t seen = 0;
+
+	end_wait(fd, &seen, SHMUX_FOREVER);
+	child_hear(c);
+}
+
+static void work_poll(struct child *c, int fd)
+{
+	file_await(fd, POLLIN);
+	child_hear(c);
+}
+
+static int64_t wait_job(void *arg)
+{
+	uint32_t seen = 0;
+
+	return end_wait(*(int *)arg, &seen, HANGS);
+}
+
+/* Other threads wait and poll while the first one kicks. */
+static void work_threads(struct child *c, int fd)
+{
+	struct worker workers[3];
+
+	for (int i = 0; i < 3; i++)
+		worker_start(&workers[i], wait_job, &fd);
+	child_say(c, 't');
+	for (;;)
+		must(!end_kick(fd));
+}
+
+/* --- the ways to die -------------------------------------------------------------- */
+
+TEST(close_of_the_last_descriptor_is_the_end)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_close);
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'c');
+	ASSERT_EQ('c', child_hear(&f.child));
+	EXPECT_OVER(f.near);
+	child_kill(&f.child);
+	close(f.near);
+}
+
+TEST(close_of_a_copy_is_not_the_end)
+{
+	struct ends ends;
+	int copy;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	copy = dup(ends.far);
+	close(ends.far);
+	EXPECT_ALIVE(ends.near);
+	close(copy);
+	EXPECT_OVER(ends.near);
+	close(ends.near);
+}
+
+TEST(exit_is_the_end)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_listen);
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+FIXTURE(kill)
+{
+	struct far far;
+};
+
+FIXTURE_VARIANT(kill)
+{
+	void (*work)(struct child * c, int fd);
+	bool in_kernel;
+	bool said;
+};
+
+FIXTURE_VARIANT_ADD(kill, who_does_nothing){ .work = work_listen, .in_kernel = true };
+FIXTURE_VARIANT_ADD(kill, who_waits){ .work = work_wait, .in_kernel = true };
+FIXTURE_VARIANT_ADD(kill, who_polls){ .work = work_poll, .in_kernel = true };
+FIXTURE_VARIANT_ADD(kill, of_several_threads){ .work = work_threads, .said = true };
+
+FIXTURE_SETUP(kill)
+{
+	far_start(_metadata, &self->far, variant->work);
+	if (variant->said)
+		ASSERT_EQ('t', child_hear(&self->far.child));
+	if (variant->in_kernel)
+		ASSERT_TRUE(wait_until(process_sleeps(self->far.child.pid, self->far.child.pid)));
+}
+
+FIXTURE_TEARDOWN(kill)
+{
+	close(self->far.near);
+}
+
+static int64_t wait_to_the_end_job(void *arg)
+{
+	uint32_t seen = 0;
+	int err;
+
+	do
+		err = end_wait(*(int *)arg, &seen, HANGS);
+	while (!err);
+	return err;
+}
+
+TEST_F(kill, is_seen_by_who_waits_before_the_dead_is_reaped)
+{
+	struct worker waiter;
+
+	worker_start(&waiter, wait_to_the_end_job, &self->far.near);
+	if (variant->in_kernel)
+		ASSERT_TRUE(worker_wait_blocked(&waiter));
+
+	kill(self->far.child.pid, SIGKILL);
+
+	EXPECT_EQ(-ECONNRESET, worker_join(&waiter));
+	EXPECT_EQ(POLLIN | HUP, file_await(self->far.near, POLLIN | POLLRDHUP));
+	EXPECT_EQ(-SIGKILL, child_end(&self->far.child));
+}
+
+TEST_F(kill, is_seen_by_who_polls)
+{
+	struct pollfd p = { .fd = self->far.near };
+
+	kill(self->far.child.pid, SIGKILL);
+
+	EXPECT_EQ(1, poll(&p, 1, HANGS / MSEC));
+	EXPECT_EQ(POLLHUP, p.revents);
+	EXPECT_EQ(-SIGKILL, child_end(&self->far.child));
+}
+
+/* --- on the way to a session ---------------------------------------------------------- */
+
+/* A listener here; the child connects and meets, or says how far it has come. */
+struct dial {
+	int listener;
+	char name[SHMUX_NAME_SIZE];
+	struct child child;
+};
+
+static void dial_start(struct __test_metadata *_metadata, struct dial *d, uint32_t backlog)
+{
+	strcpy(d->name, name_new());
+	d->listener = listener_new_for(d->name, backlog, EVERYBODY);
+	ASSERT_LE(0, d->listener);
+	if (child_fork(&d->child)) {
+		int fd = end_new();
+
+		child_say(&d->child, 'r');
+		child_hear(&d->child);
+		must(!end_connect(fd, d->name, HANGS));
+		child_say(&d->child, 'q');
+		end_meet(fd, HANGS);
+		child_hear(&d->child);
+		_exit(0);
+	}
+	ASSERT_EQ('r', child_hear(&d->child));
+}
+
+static void dial_queue(struct __test_metadata *_metadata, struct dial *d)
+{
+	child_say(&d->child, 'g');
+	ASSERT_EQ('q', child_hear(&d->child));
+	ASSERT_TRUE(wait_until(process_sleeps(d->child.pid, d->child.pid)));
+}
+
+TEST(connector_that_is_killed_in_the_queue_is_not_accepted)
+{
+	struct dial d;
+
+	dial_start(_metadata, &d, 1);
+	dial_queue(_metadata, &d);
+	EXPECT_EQ(POLLIN, file_polls(d.listener, POLLIN));
+	EXPECT_EQ(-SIGKILL, child_kill(&d.child));
+	EXPECT_EQ(0, file_polls(d.listener, POLLIN));
+	EXPECT_EQ(-EAGAIN, listener_accept(d.listener, NO_WAIT));
+	close(d.listener);
+}
+
+TEST(connector_that_is_killed_while_it_waits_for_room_is_not_queued)
+{
+	struct dial d;
+	int end, far;
+
+	dial_start(_metadata, &d, 1);
+	end = end_new_queued(d.name, NO_WAIT);
+	child_say(&d.child, 'g');
+	ASSERT_TRUE(wait_until(process_sleeps(d.child.pid, d.child.pid)));
+	EXPECT_EQ(-SIGKILL, child_kill(&d.child));
+
+	far = listener_accept(d.listener, NO_WAIT);
+	EXPECT_LE(0, far);
+	EXPECT_EQ(-EAGAIN, listener_accept(d.listener, NO_WAIT));
+	close(far);
+	close(end);
+	close(d.listener);
+}
+
+TEST(connector_that_is_killed_when_accepted_is_dead_to_the_acceptor)
+{
+	struct shmux_ioc_peer peer;
+	struct dial d;
+	int far;
+
+	dial_start(_metadata, &d, 1);
+	dial_queue(_metadata, &d);
+	far = listener_accept(d.listener, NO_WAIT);
+	ASSERT_LE(0, far);
+	EXPECT_EQ(-SIGKILL, child_kill(&d.child));
+	EXPECT_OVER(far);
+	EXPECT_EQ(-ECONNRESET, end_create(far));
+	EXPECT_EQ(0, end_peer(far, &peer));
+	EXPECT_EQ(SMALL, peer.region_size);
+	close(far);
+	close(d.listener);
+}
+
+TEST(connector_that_is_killed_when_the_acceptor_has_a_region_is_not_met)
+{
+	struct dial d;
+	int far;
+
+	dial_start(_metadata, &d, 1);
+	dial_queue(_metadata, &d);
+	far = listener_accept(d.listener, NO_WAIT);
+	ASSERT_EQ(0, end_create(far));
+	EXPECT_EQ(-SIGKILL, child_kill(&d.child));
+	EXPECT_EQ(-ECONNRESET, end_meet(far, HANGS));
+	EXPECT_OVER(far);
+	close(far);
+	close(d.listener);
+}
+
+/* The child listens, and accepts if it is told to. */
+static void listener_start(struct __test_metadata *_metadata, struct child *c, const char *name,
+			   bool accepts)
+{
+	if (child_fork(c)) {
+		int fd = listener_new(name), end;
+
+		must(fd >= 0);
+		child_say(c, 'l');
+		if (accepts) {
+			end = listener_accept(fd, HANGS);
+			must(end >= 0);
+			child_say(c, 'a');
+		}
+		child_hear(c);
+		_exit(0);
+	}
+	ASSERT_EQ('l', child_hear(c));
+}
+
+static int64_t meet_job(void *arg)
+{
+	return end_meet(*(int *)arg, HANGS);
+}
+
+TEST(listener_that_is_killed_leaves_the_queue_refused)
+{
+	const char *name = name_new();
+	struct worker worker;
+	struct child c;
+	int ends[2];
+
+	listener_start(_metadata, &c, name, false);
+	for (int i = 0; i < 2; i++) {
+		ends[i] = end_new_queued(name, NO_WAIT);
+		ASSERT_LE(0, ends[i]);
+	}
+	worker_start(&worker, meet_job, &ends[0]);
+	ASSERT_TRUE(worker_wait_blocked(&worker));
+
+	EXPECT_EQ(-SIGKILL, child_kill(&c));
+
+	EXPECT_EQ(-ECONNREFUSED, worker_join(&worker));
+	EXPECT_EQ(-ECONNREFUSED, end_meet(ends[1], NO_WAIT));
+	EXPECT_EQ(POLLIN | HUP, file_polls(ends[1], POLLIN | POLLRDHUP));
+	EXPECT_EQ(-ECONNREFUSED, end_new_queued(name, NO_WAIT));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+TEST(listener_that_is_killed_while_it_accepts_frees_the_name)
+{
+	const char *name = name_new();
+	struct child c;
+	int fd;
+
+	listener_start(_metadata, &c, name, true);
+	ASSERT_TRUE(wait_until(process_sleeps(c.pid, c.pid)));
+	EXPECT_EQ(-SIGKILL, child_kill(&c));
+	fd = listener_new(name);
+	EXPECT_LE(0, fd);
+	close(fd);
+}
+
+TEST(acceptor_that_is_killed_before_it_is_ready_is_not_met)
+{
+	const char *name = name_new();
+	struct worker worker;
+	struct child c;
+	int end;
+
+	listener_start(_metadata, &c, name, true);
+	end = end_new_queued(name, HANGS);
+	ASSERT_LE(0, end);
+	ASSERT_EQ('a', child_hear(&c));
+	worker_start(&worker, meet_job, &end);
+	ASSERT_TRUE(worker_wait_blocked(&worker));
+
+	EXPECT_EQ(-SIGKILL, child_kill(&c));
+
+	EXPECT_EQ(-ECONNRESET, worker_join(&worker));
+	EXPECT_OVER(end);
+	close(end);
+}
+
+/* --- copies --------------------------------------------------------------------------------- */
+
+/*
+ * A process that holds a copy of what its parent has, while the test has hold of
+ * the leash.
+ */
+static void hold_copies(int leash[2])
+{
+	char byte;
+	pid_t pid = fork();
+
+	must(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, 0);
+		close(leash[1]);
+		must(!read(leash[0], &byte, 1));
+		_exit(0);
+	}
+}
+
+FIXTURE(copy)
+{
+	struct far far;
+	int leash[2];
+};
+
+static int leash_of_holder[2];
+
+static void work_with_holder(struct child *c, int fd)
+{
+	hold_copies(leash_of_holder);
+	close(leash_of_holder[1]);
+	child_say(c, 'h');
+	switch (child_hear(c)) {
+	case 'x':
+		_exit(0);
+	case 'k':
+		raise(SIGKILL);
+		break;
+	case 'c':
+		close(fd);
+		child_say(c, 'c');
+		child_hear(c);
+	}
+	_exit(0);
+}
+
+FIXTURE_SETUP(copy)
+{
+	ASSERT_EQ(0, pipe2(leash_of_holder, O_CLOEXEC));
+	memcpy(self->leash, leash_of_holder, sizeof(self->leash));
+	far_start(_metadata, &self->far, work_with_holder);
+	ASSERT_EQ('h', child_hear(&self->far.child));
+	close(self->leash[0]);
+}
+
+FIXTURE_TEARDOWN(copy)
+{
+	if (self->leash[1] >= 0)
+		close(self->leash[1]);
+	close(self->far.near);
+}
+
+TEST_F(copy, of_a_child_does_not_hide_that_its_owner_has_exited)
+{
+	child_say(&self->far.child, 'x');
+	EXPECT_EQ(0, child_end(&self->far.child));
+	EXPECT_OVER(self->far.near);
+}
+
+TEST_F(copy, of_a_child_does_not_hide_that_its_owner_was_killed)
+{
+	child_say(&self->far.child, 'k');
+	EXPECT_EQ(-SIGKILL, child_end(&self->far.child));
+	EXPECT_OVER(self->far.near);
+}
+
+TEST_F(copy, of_a_child_keeps_what_its_owner_has_closed)
+{
+	child_say(&self->far.child, 'c');
+	ASSERT_EQ('c', child_hear(&self->far.child));
+	EXPECT_ALIVE(self->far.near);
+	EXPECT_EQ(-SIGKILL, child_kill(&self->far.child));
+	EXPECT_ALIVE(self->far.near);
+
+	close(self->leash[1]);
+	self->leash[1] = -1;
+	EXPECT_OVER(self->far.near);
+}
+
+TEST(copy_that_a_child_closes_or_takes_along_is_not_missed)
+{
+	struct ends ends;
+	struct child c;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	if (child_fork(&c)) {
+		close(ends.near);
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_ALIVE(ends.near);
+	EXPECT_EQ(0, file_polls(ends.far, HUP));
+	ends_close(&ends);
+}
+
+/* --- owners ----------------------------------------------------------------------------------- */
+
+TEST(owner_is_who_has_adopted)
+{
+	struct ends ends;
+	struct child c;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	if (child_fork(&c)) {
+		must(!file_adopt(ends.far));
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_OVER(ends.near);
+	ends_close(&ends);
+}
+
+TEST(owner_is_who_has_made_the_region)
+{
+	struct ends ends;
+	struct child c;
+
+	ASSERT_EQ(0, ends_pair(&ends));
+	if (child_fork(&c)) {
+		must(!end_create(ends.far));
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_OVER(ends.near);
+	ends_close(&ends);
+}
+
+TEST(owner_is_who_has_connected)
+{
+	const char *name = name_new();
+	int listener = listener_new(name), end = end_new(), far;
+	struct child c;
+
+	if (child_fork(&c)) {
+		must(!end_connect(end, name, NO_WAIT));
+		child_say(&c, 'q');
+		child_hear(&c);
+		_exit(0);
+	}
+	ASSERT_EQ('q', child_hear(&c));
+	far = listener_accept(listener, NO_WAIT);
+	ASSERT_LE(0, far);
+	child_say(&c, 'x');
+	EXPECT_EQ(0, child_end(&c));
+	EXPECT_OVER(far);
+	close(far);
+	close(end);
+	close(listener);
+}
+
+TEST(owner_is_who_has_accepted)
+{
+	const char *name = name_new();
+	int listener = listener_new(name), end = end_new_queued(name, NO_WAIT);
+	struct child c;
+
+	if (child_fork(&c)) {
+		int far = listener_accept(listener, NO_WAIT);
+
+		must(far >= 0);
+		must(!fd_send(c.fd, far));
+		child_hear(&c);
+		_exit(0);
+	} else {
+		int far = fd_receive(c.fd);
+
+		ASSERT_LE(0, far);
+		EXPECT_ALIVE(end);
+		child_say(&c, 'x');
+		EXPECT_EQ(0, child_end(&c));
+		EXPECT_OVER(end);
+		close(far);
+	}
+	close(end);
+	close(listener);
+}
+
+TEST(owner_is_nobody_who_only_had_it_before)
+{
+	struct ends ends = { -1, -1 };
+	struct child parent, one, other;
+	int leash[2];
+
+	/* The parent makes the pair and is gone, while its children go on. */
+	ASSERT_EQ(0, pipe2(leash, O_CLOEXEC));
+	if (child_fork(&parent)) {
+		close(leash[1]);
+		must(!ends_pair(&ends));
+		if (child_fork(&one)) {
+			prctl(PR_SET_PDEATHSIG, 0);
+			must(!end_create(ends.near));
+			child_say(&one, 'c');
+			must(!read(leash[0], &(char){ 0 }, 1));
+			_exit(0);
+		}
+		if (child_fork(&other)) {
+			prctl(PR_SET_PDEATHSIG, 0);
+			must(!file_adopt(ends.far));
+			child_say(&other, 'a');
+			must(!read(leash[0], &(char){ 0 }, 1));
+			_exit(0);
+		}
+		must(child_hear(&one) == 'c' && child_hear(&other) == 'a');
+		must(!fd_send(parent.fd, ends.near));
+		_exit(0);
+	}
+	close(leash[0]);
+	ends.near = fd_receive(parent.fd);
+	ASSERT_LE(0, ends.near);
+	EXPECT_EQ(0, child_end(&parent));
+
+	EXPECT_ALIVE(ends.near);
+	close(leash[1]);
+	EXPECT_OVER(ends.near);
+	close(ends.near);
+}
+
+/* --- descriptors that are passed ------------------------------------------------------------ */
+
+static void work_pass_and_close(struct child *c, int fd)
+{
+	must(!fd_send(c->fd, fd));
+	close(fd);
+	child_hear(c);
+}
+
+static void work_pass(struct child *c, int fd)
+{
+	must(!fd_send(c->fd, fd));
+	child_hear(c);
+}
+
+TEST(passed_end_lives_on_when_its_owner_has_closed_it)
+{
+	struct far f;
+	int far;
+
+	far_start(_metadata, &f, work_pass_and_close);
+	far = fd_receive(f.child.fd);
+	ASSERT_LE(0, far);
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_ALIVE(f.near);
+	close(far);
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+TEST(passed_end_dies_with_its_owner_unless_it_is_adopted)
+{
+	struct far f;
+	int far;
+
+	far_start(_metadata, &f, work_pass);
+	far = fd_receive(f.child.fd);
+	ASSERT_LE(0, far);
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_OVER(f.near);
+	close(far);
+	close(f.near);
+}
+
+TEST(passed_end_that_is_adopted_does_not_die_with_who_passed_it)
+{
+	struct far f;
+	int far;
+
+	far_start(_metadata, &f, work_pass);
+	far = fd_receive(f.child.fd);
+	ASSERT_LE(0, far);
+	ASSERT_EQ(0, file_adopt(far));
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_ALIVE(f.near);
+	close(far);
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+TEST(passed_end_lives_while_it_is_under_way)
+{
+	struct ends ends;
+	int socks[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks));
+	ASSERT_EQ(0, ends_open(&ends));
+	ASSERT_EQ(0, fd_send(socks[0], ends.far));
+	close(ends.far);
+	EXPECT_ALIVE(ends.near);
+
+	close(socks[0]);
+	close(socks[1]);
+	EXPECT_OVER(ends.near);
+	close(ends.near);
+}
+
+/* --- exec and threads --------------------------------------------------------------------------- */
+
+/* Become a program that waits until we hang up, and keeps what is not closed. */
+static void exec_cat(struct child *c)
+{
+	must(dup2(c->fd, 0) == 0);
+	must(dup2(2, 1) == 1);
+	execlp("cat", "cat", NULL);
+	must(!"exec");
+}
+
+static void work_exec_keeping(struct child *c, int fd)
+{
+	must(!fcntl(fd, F_SETFD, 0));
+	exec_cat(c);
+}
+
+static void work_exec_closing(struct child *c, int fd)
+{
+	exec_cat(c);
+}
+
+static int64_t exec_job(void *arg)
+{
+	exec_cat(arg);
+	return 0;
+}
+
+static void work_exec_in_a_thread(struct child *c, int fd)
+{
+	struct worker worker;
+
+	must(!fcntl(fd, F_SETFD, 0));
+	worker_start(&worker, exec_job, c);
+	for (;;)
+		pause();
+}
+
+/* Whether the process is cat by now. */
+static bool is_cat(pid_t pid)
+{
+	char path[64], name[16] = { 0 };
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, name, sizeof(name) - 1) < 0)
+		name[0] = 0;
+	close(fd);
+	return !strcmp(name, "cat\n");
+}
+
+TEST(exec_keeps_an_end_and_its_owner)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_exec_keeping);
+	ASSERT_TRUE(wait_until(is_cat(f.child.pid)));
+	EXPECT_ALIVE(f.near);
+	EXPECT_EQ(-SIGKILL, child_kill(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+TEST(exec_in_a_thread_keeps_an_end_and_its_owner)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_exec_in_a_thread);
+	ASSERT_TRUE(wait_until(is_cat(f.child.pid)));
+	EXPECT_ALIVE(f.near);
+	EXPECT_EQ(-SIGKILL, child_kill(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+TEST(exec_closes_an_end_that_is_close_on_exec)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_exec_closing);
+	EXPECT_OVER(f.near);
+	EXPECT_TRUE(wait_until(is_cat(f.child.pid)));
+	child_kill(&f.child);
+	close(f.near);
+}
+
+static int64_t hear_job(void *arg)
+{
+	child_hear(arg);
+	_exit(0);
+}
+
+static void work_leave_to_a_thread(struct child *c, int fd)
+{
+	struct worker worker;
+
+	worker_start(&worker, hear_job, c);
+	syscall(SYS_exit, 0);
+}
+
+static bool is_zombie(pid_t pid)
+{
+	char path[64], line[256] = { 0 };
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, line, sizeof(line) - 1) < 0)
+		line[0] = 0;
+	close(fd);
+	return strstr(line, ") Z ");
+}
+
+TEST(first_thread_may_end_before_the_others)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_leave_to_a_thread);
+	ASSERT_TRUE(wait_until(is_zombie(f.child.pid)));
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+/* --- hanging up ------------------------------------------------------------------------------------ */
+
+TEST(hang_up_is_the_end_and_does_no_harm_twice)
+{
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	EXPECT_EQ(0, file_hang_up(ends.far));
+	EXPECT_OVER(ends.near);
+	EXPECT_EQ(0, file_hang_up(ends.far));
+	EXPECT_EQ(0, file_hang_up(ends.near));
+	EXPECT_OVER(ends.near);
+	EXPECT_OVER(ends.far);
+	ends_close(&ends);
+}
+
+TEST(hang_up_wakes_a_thread_of_ours)
+{
+	struct worker worker;
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	worker_start(&worker, wait_job, &ends.near);
+	ASSERT_TRUE(worker_wait_blocked(&worker));
+	ASSERT_EQ(0, file_hang_up(ends.near));
+	EXPECT_EQ(-ECONNRESET, worker_join(&worker));
+	ends_close(&ends);
+}
+
+TEST(hang_up_is_the_end_whoever_has_copies)
+{
+	struct ends ends;
+	struct child c;
+	int copy;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	copy = dup(ends.far);
+	if (child_fork(&c)) {
+		child_hear(&c);
+		_exit(0);
+	}
+	ASSERT_EQ(0, file_hang_up(ends.far));
+	EXPECT_OVER(ends.near);
+	child_kill(&c);
+	close(copy);
+	ends_close(&ends);
+}
+
+TEST(hang_up_leaves_the_queue)
+{
+	const char *name = name_new();
+	int listener = listener_new(name), end = end_new_queued(name, NO_WAIT);
+
+	ASSERT_LE(0, end);
+	EXPECT_EQ(0, file_hang_up(end));
+	EXPECT_EQ(-EAGAIN, listener_accept(listener, NO_WAIT));
+	EXPECT_EQ(-ECONNRESET, end_meet(end, NO_WAIT));
+	close(end);
+	close(listener);
+}
+
+/* --- at any moment ------------------------------------------------------------------------------------ */
+
+#define LIVES 40
+
+/* Connect, be accepted, talk, over and over, until killed. */
+static void live(struct child *c, const char *name)
+{
+	child_say(c, 'l');
+	for (;;) {
+		uint32_t seen = 0;
+		int fd = end_new();
+		char *own = region_map_own(fd, SMALL);
+
+		must(own != MAP_FAILED);
+		own[0] = 1;
+		if (!end_connect(fd, name, SHMUX_FOREVER) && !end_meet(fd, SHMUX_FOREVER))
+			for (int i = 0; i < 10; i++)
+				if (end_wait_flags(fd, SHMUX_WAIT_KICK, &seen, SHMUX_FOREVER))
+					break;
+		munmap(own, SMALL);
+		close(fd);
+	}
+}
+
+/* Accept and talk until the other end is dead, for as long as there is one. */
+static int64_t serve_job(void *arg)
+{
+	int listener = *(int *)arg, fd, err = 0, served = 0;
+
+	while ((fd = listener_accept(listener, SHMUX_FOREVER)) >= 0) {
+		uint32_t seen = 0;
+
+		err = end_create(fd);
+		if (!err)
+			err = end_meet(fd, HANGS);
+		while (!err) {
+			err = end_wait(fd, &seen, HANGS);
+			if (!err)
+				err = end_kick(fd);
+		}
+		close(fd);
+		if (err != -ECONNRESET)
+			return err;
+		served++;
+	}
+	return fd == -ECONNRESET ? served : fd;
+}
+
+TEST(kill_at_any_moment_is_seen_by_who_is_at_the_other_end)
+{
+	const char *name = name_new();
+	int listener = listener_new_for(name, 1, EVERYBODY);
+	uint64_t random = effort_seed();
+	struct worker server;
+	struct child c;
+
+	ASSERT_LE(0, listener);
+	worker_start(&server, serve_job, &listener);
+	for (int i = 0; i < LIVES; i++) {
+		uint32_t spins = random_between(&random, 0, 200000);
+
+		if (child_fork(&c))
+			live(&c, name);
+		ASSERT_EQ('l', child_hear(&c));
+		while (spins--)
+			__asm__ volatile("" ::: "memory");
+		EXPECT_EQ(-SIGKILL, child_kill(&c));
+	}
+
+	/* Nobody is left: then it waits for the next one. */
+	EXPECT_TRUE(worker_wait_blocked(&server));
+	EXPECT_EQ(0, file_polls(listener, POLLIN));
+	ASSERT_EQ(0, file_hang_up(listener));
+	EXPECT_LE(0, worker_join(&server));
+	close(listener);
+}
+
+TEST_HARNESS_MAIN
