@@ -140,7 +140,9 @@ while IFS= read -r file; do
 	bad=1
 done < <(find kmod planted -name '*.[ch]')
 
-# In report mode, each with the options that it asks for.
+# In report mode, each with the options that it asks for. Left out are two that need a
+# compiler of OCaml: one looks at the tables of a driver, the other for 0 where NULL
+# is meant, which sparse finds.
 cocci()
 {
 	local script=$1 options
@@ -155,7 +157,7 @@ cocci()
 }
 export -f cocci
 mkdir "$tmp/cocci"
-find "$tools/coccinelle" -name '*.cocci' -print0 | sort -z |
+find "$tools/coccinelle" -name '*.cocci' ! -name check_bq27xxx_data.cocci ! -name badzero.cocci -print0 | sort -z |
 	xargs -0 -P2 -I{} bash -c 'cocci "$1" "$2"' cocci {} "$tmp/cocci" >"$tmp/reports"
 judge coccinelle "$tmp/reports" 'application of sizeof to pointer' 'preceded by free'
 
