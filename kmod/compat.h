@@ -63,26 +63,47 @@ struct shmux_label {
 #endif
 };
 
+/* A subject as security modules number them, as of some moment. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+struct shmux_subject {
+	struct lsm_prop prop;
+};
+#else
+struct shmux_subject {
+	u32 secid;
+};
+#endif
+
+static inline void shmux_subject_get_current(struct shmux_subject *subject)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+	security_current_getlsmprop_subj(&subject->prop);
+#else
+	security_current_getsecid_subj(&subject->secid);
+#endif
+}
+
 /* Return: 0 or -errno; what it gives is let go by shmux_label_put(). */
-static inline int shmux_label_get(const struct cred *cred,
+static inline int shmux_label_get(const struct shmux_subject *subject,
 				  struct shmux_label *label)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
-	struct lsm_prop prop;
+	struct lsm_prop prop = subject->prop;
 	int err;
 
-	security_cred_getlsmprop(cred, &prop);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
 	err = security_lsmprop_to_secctx(&prop, &label->context, LSM_ID_UNDEF);
+#else
+	err = security_lsmprop_to_secctx(&prop, &label->context);
+#endif
 	if (err < 0)
 		return err;
 	label->text = label->context.context;
 	label->len = label->context.len;
 	return 0;
 #else
-	u32 secid = 0;
-
-	security_cred_getsecid(cred, &secid);
-	return security_secid_to_secctx(secid, &label->text, &label->len);
+	return security_secid_to_secctx(subject->secid, &label->text,
+					&label->len);
 #endif
 }
 

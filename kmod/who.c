@@ -8,14 +8,15 @@
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 
-#include "compat.h"
-
 struct shmux_who shmux_who_get_current(void)
 {
-	return (struct shmux_who){
+	struct shmux_who who = {
 		.pid = get_pid(task_tgid(current)),
 		.cred = get_current_cred(),
 	};
+
+	shmux_subject_get_current(&who.subject);
+	return who;
 }
 
 struct shmux_who shmux_who_get(const struct shmux_who *who)
@@ -23,6 +24,7 @@ struct shmux_who shmux_who_get(const struct shmux_who *who)
 	return (struct shmux_who){
 		.pid = get_pid(who->pid),
 		.cred = get_cred(who->cred),
+		.subject = who->subject,
 	};
 }
 
@@ -58,7 +60,7 @@ int shmux_who_copy_label(const struct shmux_who *who, char __user *to,
 	int err;
 
 	*size = 0;
-	err = shmux_label_get(who->cred, &label);
+	err = shmux_label_get(&who->subject, &label);
 	/* No module gives labels. */
 	if (err)
 		return err == -ENOMEM ? err : 0;

@@ -12,14 +12,18 @@
 #include <linux/cred.h>
 #include <linux/pid.h>
 
+#include "compat.h"
+
 /**
  * struct shmux_who - somebody, or nobody where @pid is NULL
  * @pid: thread group
  * @cred: its credentials
+ * @subject: what its security label is made of
  */
 struct shmux_who {
 	struct pid *pid;
 	const struct cred *cred;
+	struct shmux_subject subject;
 };
 
 /**
