@@ -445,6 +445,16 @@ TEST_F(argument, where_nothing_can_come_back_nothing_is_given)
 	EXPECT_EQ(fds, nr_fds());
 }
 
+TEST_F(argument, that_tells_nothing_may_be_constant)
+{
+	void *arg = put(self, variant, 0);
+
+	if (variant->tells)
+		SKIP(return, "this one tells something");
+	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
+	EXPECT_EQ(0, ask(self, variant, arg));
+}
+
 /* --- a file in a state -------------------------------------------------------- */
 
 enum ask {

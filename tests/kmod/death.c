@@ -841,6 +841,68 @@ TEST(first_thread_may_end_before_the_others)
 	close(f.near);
 }
 
+static int64_t unshare_job(void *arg)
+{
+	return unshare(CLONE_FILES) ? -errno : 0;
+}
+
+static void work_thread_of_its_own(struct child *c, int fd)
+{
+	struct worker worker;
+
+	worker_start(&worker, unshare_job, NULL);
+	must(!worker_join(&worker));
+	child_say(c, 'j');
+	child_hear(c);
+}
+
+TEST(thread_with_descriptors_of_its_own_may_end)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_thread_of_its_own);
+	ASSERT_EQ('j', child_hear(&f.child));
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'x');
+	EXPECT_EQ(0, child_end(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
+}
+
+/* A process that shares our table of descriptors, and waits for a word. */
+static int share_table(void *arg)
+{
+	char byte;
+
+	return read(*(int *)arg, &byte, 1) != 1;
+}
+
+static void work_share(struct child *c, int fd)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	static int sock;
+
+	sock = c->fd;
+	must(clone(share_table, stack + sizeof(stack), CLONE_FILES | CLONE_VM | SIGCHLD, &sock) >
+	     0);
+	child_say(c, 's');
+	syscall(SYS_exit_group, 0);
+}
+
+TEST(process_that_shares_its_descriptors_has_exited_when_the_last_one_has)
+{
+	struct far f;
+
+	far_start(_metadata, &f, work_share);
+	ASSERT_EQ('s', child_hear(&f.child));
+	ASSERT_EQ(f.child.pid, waitpid(f.child.pid, NULL, 0));
+	EXPECT_ALIVE(f.near);
+	child_say(&f.child, 'x');
+	EXPECT_OVER(f.near);
+	close(f.child.fd);
+	close(f.near);
+}
+
 /* --- hanging up ------------------------------------------------------------------------------------ */
 
 TEST(hang_up_is_the_end_and_does_no_harm_twice)

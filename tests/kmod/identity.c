@@ -211,6 +211,18 @@ TEST_F(identity, of_an_acceptor_is_who_listened_until_it_makes_its_region)
 	close(end);
 }
 
+TEST_F(identity, of_a_listener_is_told_in_its_queue)
+{
+	struct shmux_ioc_peer peer;
+	int end = end_new_queued(self->name, NO_WAIT);
+
+	ASSERT_LE(0, end);
+	EXPECT_EQ(0, end_peer(end, &peer));
+	EXPECT_EQ(getpid(), peer.pid);
+	EXPECT_EQ(0, peer.region_size);
+	close(end);
+}
+
 TEST(identity_in_a_pair_is_who_made_it_until_it_makes_its_region)
 {
 	struct shmux_ioc_peer peer;

@@ -356,6 +356,26 @@ TEST_F(name, is_taken_in_the_namespace_of_who_listens_wherever_the_file_was_open
 	close(other);
 }
 
+TEST_F(name, is_looked_for_in_the_namespace_of_who_made_the_region_wherever_it_connects)
+{
+	int home = netns_open(), fd = end_new(), other, far;
+
+	if (unshare(CLONE_NEWNET) && errno == EPERM)
+		SKIP(close(home); close(fd); return, "may not make a network namespace");
+	other = listener_new(self->name);
+	EXPECT_LE(0, other);
+
+	EXPECT_EQ(0, end_connect(fd, self->name, NO_WAIT));
+
+	EXPECT_EQ(-EAGAIN, listener_accept(other, NO_WAIT));
+	far = listener_accept(self->listener, NO_WAIT);
+	EXPECT_LE(0, far);
+	close(far);
+	close(fd);
+	close(other);
+	close(home);
+}
+
 TEST(listener_and_session_outlive_their_namespace)
 {
 	const char *name = name_new();
