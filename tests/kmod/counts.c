@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * counts.c - what a round trip costs, counted
+ *
+ * Where time cannot be measured, in an emulated machine, what is done can be
+ * counted: the system calls that each side makes, how often it gives its CPU
+ * away, and how often it wakes another. Both sides on one CPU, where they block;
+ * one each, where they spin.
+ */
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+
+#include <shmux/session.h>
+#include <shmux/stream.h>
+
+#include "device.h"
+#include "process.h"
+
+#define WARM_UP 20
+#define ROUNDS 200
+#define LEN 64
+
+/* --- counters --------------------------------------------------------------- */
+
+enum {
+	CALLS,
+	SWITCHES,
+	WAKE_UPS,
+	NR_COUNTERS
+};
+
+static const char *const events[NR_COUNTERS] = {
+	[CALLS] = "raw_syscalls/sys_enter",
+	[SWITCHES] = "sched/sched_switch",
+	[WAKE_UPS] = "sched/sched_waking",
+};
+
+static long event_id(const char *event)
+{
+	char path[128], text[32];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%s/id", event);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	text[n] = 0;
+	return strtol(text, NULL, 10);
+}
+
+/* Count what a process does, from now on. Return: a descriptor or -errno. */
+static int counter_open(int which, pid_t pid)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT,
+		.size = sizeof(attr),
+	};
+	long id = event_id(events[which]);
+	int fd;
+
+	if (id < 0)
+		return -ENOENT;
+	attr.config = (uint64_t)id;
+	fd = (int)syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static uint64_t counter_read(int fd)
+{
+	uint64_t count = 0;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+/* --- ways to make a round trip ----------------------------------------------- */
+
+struct way {
+	int near, far; /* descriptors */
+	int near_back, far_back; /* of eventfds, the other way */
+	uint32_t seen;
+	char *own;
+	struct shmux_session *session;
+	struct shmux_stream *stream;
+	char payload[LEN];
+};
+
+struct way_ops {
+	int (*open)(struct way *w); /* before the fork */
+	int (*begin)(struct way *w, bool far); /* after it, on either side */
+	int (*send)(struct way *w, bool far);
+	int (*receive)(struct way *w, bool far); /* until there is an answer */
+	bool spins;
+};
+
+static int raw_open(struct way *w)
+{
+	w->near = device_open();
+	if (w->near < 0)
+		return w->near;
+	w->far = end_pair(w->near);
+	return w->far < 0 ? w->far : 0;
+}
+
+static int raw_begin(struct way *w, bool far)
+{
+	int fd = far ? w->far : w->near;
+	int err = end_create(fd);
+
+	if (err)
+		return err;
+	w->own = mmap(NULL, SMALL, PROT_READ | PROT_WRITE, MAP_SHARED, fd, SHMUX_MMAP_OWN);
+	return w->own == MAP_FAILED ? -errno : end_meet(fd, SHMUX_FOREVER);
+}
+
+/* What is said is waited for in the same call. */
+static int raw_send(struct way *w, bool far)
+{
+	(void)far;
+	memcpy(w->own, w->payload, LEN);
+	return 0;
+}
+
+static int raw_wait(struct way *w, bool far, uint32_t flags)
+{
+	struct shmux_ioc_wait arg =
+		ARG(wait, .flags = flags, .seen = w->seen, .timeout = SHMUX_FOREVER);
+	int err = request(far ? w->far : w->near, SHMUX_IOC_WAIT, &arg);
+
+	w->seen = arg.kicks;
+	return err;
+}
+
+static int raw_receive(struct way *w, bool far)
+{
+	return raw_wait(w, far, far && !w->seen ? 0 : SHMUX_WAIT_KICK);
+}
+
+static const struct way_ops raw = { raw_open, raw_begin, raw_send, raw_receive, false };
+
+static int nothing(struct way *w, bool far)
+{
+	(void)w;
+	(void)far;
+	return 0;
+}
+
+static int eventfd_open(struct way *w)
+{
+	w->near = w->far = eventfd(0, EFD_CLOEXEC);
+	w->near_back = w->far_back = eventfd(0, EFD_CLOEXEC);
+	return w->near < 0 || w->near_back < 0 ? -errno : 0;
+}
+
+static int eventfd_send(struct way *w, bool far)
+{
+	return eventfd_write(far ? w->far_back : w->near, 1);
+}
+
+static int eventfd_receive(struct way *w, bool far)
+{
+	eventfd_t count;
+
+	return eventfd_read(far ? w->far : w->near_back, &count);
+}
+
+static const struct way_ops eventfds = { eventfd_open, nothing, eventfd_send, eventfd_receive,
+					 false };
+
+static int unix_open(struct way *w)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return -errno;
+	w->near = fds[0];
+	w->far = fds[1];
+	return 0;
+}
+
+static int unix_send(struct way *w, bool far)
+{
+	return write(far ? w->far : w->near, w->payload, LEN) == LEN ? 0 : -EIO;
+}
+
+static int unix_receive(struct way *w, bool far)
+{
+	return read(far ? w->far : w->near, w->payload, LEN) == LEN ? 0 : -EIO;
+}
+
+static const struct way_ops af_unix = { unix_open, nothing, unix_send, unix_receive, false };
+
+static int session_begin(struct way *w, bool far, uint64_t spin)
+{
+	struct shmux_session_options options = { .size = sizeof(options), .spin = spin };
+	int err;
+
+	close(far ? w->near : w->far);
+	err = shmux_session_attach(far ? w->far : w->near,
+				   far ? SHMUX_ROLE_ACCEPTOR : SHMUX_ROLE_DIALLER, &options,
+				   SHMUX_NEVER, &w->session);
+	if (err)
+		return err;
+	return far ? shmux_session_accept(w->session, 0, &w->stream) :
+		     shmux_session_open(w->session, SHMUX_STREAM_BYTES, &w->stream);
+}
+
+static int blocking_begin(struct way *w, bool far)
+{
+	return session_begin(w, far, SHMUX_SPIN_NONE);
+}
+
+static int spinning_begin(struct way *w, bool far)
+{
+	return session_begin(w, far, SHMUX_SPIN_ENDLESS);
+}
+
+static int stream_send(struct way *w, bool far)
+{
+	(void)far;
+	return shmux_stream_write(w->stream, w->payload, LEN) == LEN ? 0 : -EIO;
+}
+
+static int stream_receive(struct way *w, bool far)
+{
+	(void)far;
+	return shmux_stream_read(w->stream, w->payload, LEN) == LEN ? 0 : -EIO;
+}
+
+static const struct way_ops kmod = { raw_open, blocking_begin, stream_send, stream_receive, false };
+static const struct way_ops memfd = { unix_open, blocking_begin, stream_send, stream_receive,
+				      false };
+static const struct way_ops spinning = { raw_open, spinning_begin, stream_send, stream_receive,
+					 true };
+
+/* --- the tests ---------------------------------------------------------------- */
+
+FIXTURE(counts)
+{
+	struct way way;
+	pid_t far;
+	uint64_t nr[2][NR_COUNTERS]; /* near, far */
+};
+
+FIXTURE_VARIANT(counts)
+{
+	const char *name;
+	const struct way_ops *ops;
+	int calls; /* that a side may make in a round */
+	bool ours; /* and is held to it */
+};
+
+FIXTURE_VARIANT_ADD(counts, device){
+	.name = "/dev/shmux, WAIT with a kick",
+	.ops = &raw,
+	.calls = 1,
+	.ours = true,
+};
+
+FIXTURE_VARIANT_ADD(counts, eventfd){
+	.name = "eventfd",
+	.ops = &eventfds,
+};
+
+FIXTURE_VARIANT_ADD(counts, af_unix){
+	.name = "AF_UNIX stream",
+	.ops = &af_unix,
+};
+
+FIXTURE_VARIANT_ADD(counts, stream_over_kmod){
+	.name = "libshmux over kmod, blocking",
+	.ops = &kmod,
+	.calls = 2,
+	.ours = true,
+};
+
+FIXTURE_VARIANT_ADD(counts, stream_over_memfd){
+	.name = "libshmux over memfd, blocking",
+	.ops = &memfd,
+	.calls = 2,
+	.ours = true,
+};
+
+FIXTURE_VARIANT_ADD(counts, stream_over_kmod_spinning){
+	.name = "libshmux over kmod, spinning",
+	.ops = &spinning,
+	.calls = 0,
+	.ours = true,
+};
+
+static void far_side(struct way *w, const struct way_ops *ops)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin(ops->spins && process_nr_cpus() > 1);
+	if (ops->begin(w, true))
+		_exit(1);
+	while (!ops->receive(w, true) && !ops->send(w, true))
+		;
+	_exit(0);
+}
+
+static void close_both(const struct way *w)
+{
+	close(w->near);
+	if (w->far != w->near)
+		close(w->far);
+	if (w->near_back)
+		close(w->near_back);
+	if (w->own)
+		munmap(w->own, SMALL);
+}
+
+FIXTURE_SETUP(counts)
+{
+	if (event_id(events[CALLS]) < 0)
+		SKIP(return, "the kernel's tracepoints are not there to be counted");
+	if (variant->ops->spins && process_nr_cpus() < 2)
+		SKIP(return, "two sides that spin need a CPU each");
+	ASSERT_EQ(0, variant->ops->open(&self->way));
+	self->far = fork();
+	if (!self->far)
+		far_side(&self->way, variant->ops);
+	pin(0);
+	ASSERT_EQ(0, variant->ops->begin(&self->way, false));
+}
+
+FIXTURE_TEARDOWN(counts)
+{
+	if (self->far <= 0)
+		return;
+	kill(self->far, SIGKILL);
+	waitpid(self->far, NULL, 0);
+	if (self->way.stream)
+		shmux_stream_close(self->way.stream);
+	if (self->way.session)
+		shmux_session_close(self->way.session, 0);
+	else
+		close_both(&self->way);
+}
+
+/* Return: how many rounds succeeded. */
+static int go_round(struct way *w, const struct way_ops *ops, int rounds)
+{
+	int n = 0;
+
+	while (n < rounds && !ops->send(w, false) && !ops->receive(w, false))
+		n++;
+	return n;
+}
+
+TEST_F(counts, a_round_trip_takes_no_more_than_is_said)
+{
+	uint64_t before[2][NR_COUNTERS], after[2][NR_COUNTERS];
+	int fds[2][NR_COUNTERS], side, i;
+
+	if (self->far <= 0)
+		return; /* skipped in the set-up */
+	ASSERT_EQ(WARM_UP, go_round(&self->way, variant->ops, WARM_UP));
+	for (side = 0; side < 2; side++)
+		for (i = 0; i < NR_COUNTERS; i++) {
+			fds[side][i] = counter_open(i, side ? self->far : 0);
+			ASSERT_LE(0, fds[side][i]);
+		}
+	/* Our own system calls last, and after the rounds first: reading is one. */
+	for (side = 1; side >= 0; side--)
+		for (i = NR_COUNTERS - 1; i >= 0; i--)
+			before[side][i] = counter_read(fds[side][i]);
+
+	ASSERT_EQ(ROUNDS, go_round(&self->way, variant->ops, ROUNDS));
+
+	for (side = 0; side < 2; side++)
+		for (i = 0; i < NR_COUNTERS; i++)
+			after[side][i] = counter_read(fds[side][i]);
+	after[0][CALLS]--;
+	for (side = 0; side < 2; side++) {
+		TH_LOG("%s, %s: %d round trips, %d system calls, %d times off the CPU, %d wake-ups",
+		       variant->name, side ? "far" : "near", ROUNDS,
+		       (int)(after[side][CALLS] - before[side][CALLS]),
+		       (int)(after[side][SWITCHES] - before[side][SWITCHES]),
+		       (int)(after[side][WAKE_UPS] - before[side][WAKE_UPS]));
+	}
+
+	if (variant->ours) {
+		EXPECT_LE(after[0][CALLS] - before[0][CALLS], (uint64_t)(ROUNDS * variant->calls));
+		/* Where the far side is in its round when we begin and end is not said. */
+		EXPECT_LE(after[1][CALLS] - before[1][CALLS],
+			  (uint64_t)(ROUNDS * variant->calls + 1));
+	}
+	if (variant->ours && !variant->ops->spins) {
+		/* One each, and no more; but for what the machine does meanwhile. */
+		EXPECT_LE(after[0][WAKE_UPS] - before[0][WAKE_UPS], ROUNDS * 5 / 4);
+		EXPECT_LE(after[0][SWITCHES] - before[0][SWITCHES], ROUNDS * 5 / 4);
+	}
+	for (side = 0; side < 2; side++)
+		for (i = 0; i < NR_COUNTERS; i++)
+			close(fds[side][i]);
+}
+
+TEST_HARNESS_MAIN
