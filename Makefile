@@ -102,6 +102,8 @@ map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
 test_progs := $(patsubst %.c,$(BUILD)/%,\
 	$(unit_src) $(libtest_src) $(trust_src) $(kmodtest_src))
+# For a 32-bit process, where gcc-multilib has a C library for it.
+test_32bit := $(if $(SANITIZE),,$(if $(wildcard /usr/lib32/libc.a),$(BUILD)/tests/kmod/abi32))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
@@ -115,7 +117,7 @@ all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs) $(preloads) $(replays)
+tests: $(test_progs) $(test_32bit) $(preloads) $(replays)
 	@:
 # libFuzzer comes with clang; the library is built for it, elsewhere.
 ifeq ($(findstring fuzzer,$(SANITIZE)),)
@@ -200,6 +202,13 @@ $(BUILD)/obj/tests/preload/%.o: tests/preload/%.c $(BUILD)/.flags
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
 	$(call compile,$(test_flags))
+
+# Alone and static: there is no 32-bit libshmux to link with, and none is needed.
+$(BUILD)/tests/kmod/abi32: tests/kmod/abi.c tests/kmod/device.h uapi/linux/shmux.h $(BUILD)/.flags \
+		| $(KSELFTEST_DIR)/kselftest_harness.h
+	$(say) CC $@
+	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(test_flags)) -m32 -static $(CPPFLAGS) $(CFLAGS) \
+		-o $@ $<
 
 $(KSELFTEST_DIR)/kselftest_harness.h:
 	@tests/kselftest.sh '$(KSELFTEST_DIR)'
