@@ -305,7 +305,7 @@ device_uninstall:
 # Debian's kernels in virtual machines.
 check-vm:
 	@tests/setup.sh check
-	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 tests
+	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
 	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run $(addprefix tests/vm/,6.1 6.12 6.1-rt 6.12-rt)
 
 # --- installing --------------------------------------------------------------
