@@ -64,6 +64,11 @@ test_flags    := $(base_flags) -Wno-unused-parameter -D_GNU_SOURCE= $(public_inc
 	-Itests -isystem $(KSELFTEST_DIR)
 unit_flags    := $(test_flags) -Ilibshmux
 
+# The command asks the kernel module by libnl, where there is libnl.
+PKG_CONFIG ?= pkg-config
+libnl_libs  := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null)
+libnl_flags := $(patsubst -I%,-isystem %,$(if $(libnl_libs),$(shell $(PKG_CONFIG) --cflags libnl-genl-3.0)))
+
 comma   := ,
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pthread -o $@ \
@@ -72,7 +77,8 @@ link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pth
 # --- what there is -----------------------------------------------------------
 
 lib_src     := $(wildcard $(foreach d,base region link core,libshmux/$(d)/*.c))
-tool_src    := $(wildcard tools/*.c tools/bench/*.c)
+tool_src    := $(filter-out tools/nl%.c,$(wildcard tools/*.c tools/bench/*.c)) \
+	$(if $(libnl_libs),tools/nl.c,tools/nl_none.c)
 example_src := $(wildcard examples/*.c)
 common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
@@ -144,7 +150,7 @@ $(ar): $(lib_obj) $(BUILD)/.sources
 
 $(tool): $(tool_obj) $(ar) $(BUILD)/.sources
 	$(say) LD $@
-	$(link)
+	$(call link,) $(libnl_libs)
 
 $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 	$(say) LD $@
@@ -172,6 +178,7 @@ $(BUILD)/obj/libshmux/%.o: libshmux/%.c $(BUILD)/.flags
 	$(say) CC $<
 	$(call compile,$(lib_flags))
 
+$(BUILD)/obj/tools/nl.o: tool_flags += $(libnl_flags)
 $(BUILD)/obj/tools/%.o: tools/%.c $(BUILD)/.flags
 	$(say) CC $<
 	$(call compile,$(tool_flags))

@@ -2,10 +2,10 @@
 /*
  * regions.c - sessions' shared memory, seen from outside
  *
- * A session's region is a memfd that its owner maps read-write and the peer
- * read-only; /proc/PID/maps shows both. Who may trace a process may read its
- * memory, and so learn how full the ring is. What is read is believed as little
- * as any peer's: it is only shown.
+ * A session's region is a memfd, or of the kernel module's making; its owner maps
+ * it read-write and the peer read-only, and /proc/PID/maps shows both. Who may
+ * trace a process may read its memory, and so learn how full the ring is. What is
+ * read is believed as little as any peer's: it is only shown.
  */
 #include "regions.h"
 
@@ -20,12 +20,18 @@
 
 #include "procs.h"
 
-#define MAPPING_NAME "/memfd:shmux"
 #define SLOTS_AT_ONCE 64
 
+/* As maps has them. Both kinds are of one file system: no two have an inode in common. */
+static const char *const names[] = {
+	[REGION_OF_MEMFD] = "/memfd:shmux",
+	[REGION_OF_MODULE] = "/shmux (deleted)",
+};
+
 struct mapping {
+	enum region_maker maker;
 	pid_t pid;
-	uint64_t inode;			/* of the memfd: which region it is */
+	uint64_t inode;			/* which region it is */
 	uint64_t start;
 	bool is_owner;
 };
@@ -35,6 +41,14 @@ struct scan {
 	size_t nr;
 	int error;
 };
+
+static int find_maker(const char *name, enum region_maker *maker)
+{
+	for (*maker = REGION_OF_MEMFD; *maker <= REGION_OF_MODULE; ++*maker)
+		if (!strncmp(name, names[*maker], strlen(names[*maker])))
+			return 0;
+	return -ENOENT;
+}
 
 static void look_at_maps(void *arg, pid_t pid)
 {
@@ -48,6 +62,7 @@ static void look_at_maps(void *arg, pid_t pid)
 		return;
 	while (!scan->error && fgets(line, sizeof(line), file)) {
 		unsigned long long start, offset, inode;
+		enum region_maker maker;
 		struct mapping *all;
 		char mode[5];
 		int at = 0;
@@ -56,7 +71,7 @@ static void look_at_maps(void *arg, pid_t pid)
 			   &at) != 4 ||
 		    !at)
 			continue;
-		if (offset || strncmp(line + at, MAPPING_NAME, strlen(MAPPING_NAME)))
+		if (offset || find_maker(line + at, &maker))
 			continue;
 		all = realloc(scan->all, (scan->nr + 1) * sizeof(*all));
 		if (!all) {
@@ -64,7 +79,7 @@ static void look_at_maps(void *arg, pid_t pid)
 			continue;
 		}
 		scan->all = all;
-		all[scan->nr++] = (struct mapping){ pid, inode, start, mode[1] == 'w' };
+		all[scan->nr++] = (struct mapping){ maker, pid, inode, start, mode[1] == 'w' };
 	}
 	fclose(file);
 }
@@ -91,7 +106,8 @@ static int pair_up(struct regions *r, const struct mapping *all, size_t nr)
 		if (m->is_owner)
 			owner = m;
 		else if (owner && owner->inode == m->inode)
-			r->all[r->nr++] = (struct region){ owner->pid, m->pid, owner->start };
+			r->all[r->nr++] =
+				(struct region){ m->maker, owner->pid, m->pid, owner->start };
 	}
 	return 0;
 }
@@ -117,13 +133,14 @@ void regions_close(struct regions *r)
 }
 
 /* Return: how many; @found: the last of them. */
-static unsigned int find(const struct regions *r, pid_t owner, pid_t reader,
-			 const struct region **found)
+static unsigned int find(const struct regions *r, enum region_maker maker, pid_t owner,
+			 pid_t reader, const struct region **found)
 {
 	unsigned int nr = 0;
 
 	for (size_t i = 0; i < r->nr; i++) {
-		if (r->all[i].owner != owner || r->all[i].reader != reader)
+		if (r->all[i].maker != maker || r->all[i].owner != owner ||
+		    r->all[i].reader != reader)
 			continue;
 		*found = &r->all[i];
 		nr++;
@@ -131,10 +148,10 @@ static unsigned int find(const struct regions *r, pid_t owner, pid_t reader,
 	return nr;
 }
 
-unsigned int regions_count(const struct regions *r, pid_t a, pid_t b)
+unsigned int regions_count(const struct regions *r, enum region_maker maker, pid_t a, pid_t b)
 {
 	const struct region *found = NULL;
-	unsigned int nr = find(r, a, b, &found);
+	unsigned int nr = find(r, maker, a, b, &found);
 
 	/* A process that talks to itself owns both ends. */
 	return a == b ? nr / 2 : nr;
@@ -196,17 +213,18 @@ static void take_facts(struct region_facts *facts, const struct region *r,
 {
 	facts->slots = own->ring_slots;
 	facts->streams = own->open_streams;
+	facts->consumed = consumer;
 	facts->known = count_slots(r, own, consumer, &facts->depth);
 }
 
-void regions_look(const struct regions *r, pid_t a, pid_t b, struct region_facts *of_a,
-		  struct region_facts *of_b)
+void regions_look(const struct regions *r, enum region_maker maker, pid_t a, pid_t b,
+		  struct region_facts *of_a, struct region_facts *of_b)
 {
 	const struct region *ra = NULL, *rb = NULL;
 	struct shmux_region_header ha, hb;
 
 	*of_a = *of_b = (struct region_facts){ 0 };
-	if (a == b || find(r, a, b, &ra) != 1 || find(r, b, a, &rb) != 1)
+	if (a == b || find(r, maker, a, b, &ra) != 1 || find(r, maker, b, a, &rb) != 1)
 		return;
 	if (!read_memory(ra, 0, &ha, sizeof(ha)) || !read_memory(rb, 0, &hb, sizeof(hb)))
 		return;

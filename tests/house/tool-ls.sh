@@ -33,9 +33,9 @@ read -r _ <ready
 uid=$(id -u)
 
 look
-grep -Eq "^$name +$echo +$uid +.*shmux echo $name\$" ls.txt || fail "the listener is not shown"
+grep -Eq "^$name +$echo +$uid +(memfd|both) .*shmux echo $name\$" ls.txt || fail "the listener is not shown"
 grep -Eq "^memfd:$tmp/socket +$path +$uid +.*shmux echo" ls.txt || fail "the path is not shown"
-grep -q "{\"address\": \"$name\", \"pid\": $echo, \"uid\": $uid, \"command\": \".*echo $name\"}" ls.json ||
+grep -q "{\"address\": \"$name\", \"pid\": $echo, \"uid\": $uid, \"command\": \".*echo $name\", " ls.json ||
 	fail "the listener is not in the JSON"
 
 # A line that has come back tells that the session is there and at rest.
