@@ -7,12 +7,14 @@
  */
 #include "args.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "say.h"
 
 #define SECONDS_MAX 1e6
+#define INTERVAL_MIN 10000000 /* ns */
 
 int args_refuse(const char *command, int c, char **argv)
 {
@@ -56,5 +58,27 @@ int args_seconds(const char *command, const char *option, const char *text, uint
 		return say_usage(command, "seconds from 0 to 1000000 are wanted",
 				 "take '%s' for %s", text, option);
 	*ns = seconds * 1e9;
+	return 0;
+}
+
+int args_interval(const char *command, const char *text, uint64_t *ns)
+{
+	if (args_seconds(command, "--interval", text, ns))
+		return SAY_USAGE;
+	if (*ns < INTERVAL_MIN)
+		return say_usage(command, "0.01 seconds are the least", "take '%s' for --interval",
+				 text);
+	return 0;
+}
+
+int args_count(const char *command, const char *text, uint64_t *count)
+{
+	char *end;
+
+	errno = 0;
+	*count = strtoull(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || !*count)
+		return say_usage(command, "a number from 1 on is wanted", "take '%s' for --count",
+				 text);
 	return 0;
 }

@@ -30,4 +30,10 @@ int args_none(const char *command, int argc, char **argv);
  */
 int args_seconds(const char *command, const char *option, const char *text, uint64_t *ns);
 
+/* Likewise for --interval, a hundredth of a second or more. */
+int args_interval(const char *command, const char *text, uint64_t *ns);
+
+/* For --count: 1 or more. */
+int args_count(const char *command, const char *text, uint64_t *count);
+
 #endif /* SHMUX_TOOLS_ARGS_H */

@@ -10,6 +10,11 @@
 int cat_main(int argc, char **argv);
 int demo_main(int argc, char **argv);
 int echo_main(int argc, char **argv);
+int limit_main(int argc, char **argv);
 int ls_main(int argc, char **argv);
+int monitor_main(int argc, char **argv);
+int show_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 
 #endif /* SHMUX_TOOLS_COMMANDS_H */

@@ -26,6 +26,11 @@ static const struct command {
 	{ "cat", cat_main, "join standard input and output to a stream, as nc does" },
 	{ "echo", echo_main, "listen, and send back whatever comes" },
 	{ "ls", ls_main, "show who listens and who is connected to whom" },
+	{ "show", show_main, "show a session or a listener in full" },
+	{ "stat", stat_main, "count, or show what happens a second" },
+	{ "top", top_main, "show the busiest sessions, live" },
+	{ "monitor", monitor_main, "show what happens, as it happens" },
+	{ "limit", limit_main, "show or set what may be used of the kernel module" },
 	{ "bench", bench_main, "measure shmux beside the machine's limits" },
 	{ "help", help_main, "show this text, or a subcommand's" },
 };

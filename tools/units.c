@@ -45,6 +45,24 @@ struct units units_time(uint64_t ns)
 	return u;
 }
 
+struct units units_age(uint64_t ns)
+{
+	unsigned long s = ns / 1000000000;
+	struct units u;
+
+	if (s < 1)
+		return units_time(ns);
+	if (s < 60)
+		snprintf(u.text, sizeof(u.text), "%.1f s", ns / 1e9);
+	else if (s < 3600)
+		snprintf(u.text, sizeof(u.text), "%lu min %lu s", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(u.text, sizeof(u.text), "%lu h %lu min", s / 3600, s / 60 % 60);
+	else
+		snprintf(u.text, sizeof(u.text), "%lu d %lu h", s / 86400 % 100000, s / 3600 % 24);
+	return u;
+}
+
 struct units units_rate(double bytes, uint64_t ns)
 {
 	return ns ? scale(bytes / ns * 1e9, "B/s") : (struct units){ "-" };

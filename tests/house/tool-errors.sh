@@ -68,6 +68,32 @@ expect 2 EINVAL echo one two
 expect 2 EINVAL echo --frobnicate name
 expect 2 EINVAL ls name
 expect 2 EINVAL ls --frobnicate
+expect 2 EINVAL show
+expect 2 EINVAL show one two
+expect 2 EINVAL show --frobnicate name
+expect 2 EINVAL stat name
+expect 2 EINVAL stat -i
+expect 2 EINVAL monitor name
+expect 2 EINVAL top name
+expect 2 EINVAL top --sort weight
+for number in '' 0 -1 1x abc 99999999999999999999; do
+	expect 2 EINVAL stat --count "$number"
+	expect 2 EINVAL top --count "$number"
+	expect 2 EINVAL monitor --count "$number"
+done
+for seconds in '' 0 0.001 -1 abc; do
+	expect 2 EINVAL stat -i "$seconds"
+	expect 2 EINVAL top --interval "$seconds"
+done
+expect 2 EINVAL limit user
+expect 2 EINVAL limit user sessions
+expect 2 EINVAL limit user sessions 1 2
+expect 2 EINVAL limit nobody sessions 1
+expect 2 EINVAL limit user nothing 1
+expect 2 EINVAL limit --json user sessions 1
+for number in '' -1 x 1x 1kk 1Kix i 99999999999999999999 18446744073709551615k; do
+	expect 2 EINVAL limit user sessions "$number"
+done
 expect 2 EINVAL demo name
 expect 2 EINVAL demo --frobnicate
 expect 2 EINVAL demo --file
@@ -92,6 +118,12 @@ fi
 if [ "$(id -u)" != 0 ]; then
 	expect 1 EACCES echo memfd:/proc/1/socket
 fi
+
+expect 1 ENOENT show "test-errors-$$"
+expect 1 ENOENT show "kmod:test-errors-$$"
+expect 1 ENOENT show 4294967296
+expect 1 ENOENT show "$huge"
+expect 1 ENOTTY top
 
 # Files.
 : >"$tmp/empty"
@@ -119,7 +151,7 @@ grep -q '^shmux: cannot .* (ENOSPC)$' "$tmp/err" || complain "the full device wa
 helps --help
 helps -h
 helps help
-for command in demo cat echo ls bench; do
+for command in demo cat echo ls show stat top monitor limit bench; do
 	helps $command --help
 	helps help $command
 done

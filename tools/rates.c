@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * rates.c - how fast sessions are, from two looks at them
+ */
+#include "rates.h"
+
+#include <string.h>
+
+/* Numbers come again, ages do not go back. */
+static bool is_same(const struct view_session *x, const struct view_session *y)
+{
+	if (x->over != y->over)
+		return false;
+	if (x->over == VIEW_MODULE)
+		return x->module.number == y->module.number && x->module.age <= y->module.age;
+	return x->acceptor.pid == y->acceptor.pid && x->dialler.pid == y->dialler.pid &&
+	       !strcmp(x->address, y->address);
+}
+
+static const struct view_session *find(const struct view *v, const struct view_session *s)
+{
+	for (size_t i = 0; i < v->nr_sessions; i++)
+		if (is_same(&v->sessions[i], s))
+			return &v->sessions[i];
+	return NULL;
+}
+
+/* Counts of 32 bits, which run on through zero. */
+static double differ(uint64_t from, uint64_t to)
+{
+	return (uint32_t)(to - from);
+}
+
+static void take_slots(struct rates *r, const struct view_session *from,
+		       const struct view_session *to)
+{
+	if (!from->acceptor.facts.known || !to->acceptor.facts.known ||
+	    !from->dialler.facts.known || !to->dialler.facts.known)
+		return;
+	r->has_slots = true;
+	r->slots = differ(from->acceptor.facts.consumed, to->acceptor.facts.consumed) +
+		   differ(from->dialler.facts.consumed, to->dialler.facts.consumed);
+}
+
+static void take_kicks(struct rates *r, const struct module_session *from,
+		       const struct module_session *to)
+{
+	r->has_kicks = true;
+	for (int i = 0; i < 2; i++) {
+		const struct module_end *x = &from->ends[i], *y = &to->ends[i];
+
+		r->kicks += differ(x->kicks, y->kicks);
+		r->waits += differ(x->waits, y->waits);
+		r->sleeps += differ(x->sleeps, y->sleeps);
+	}
+}
+
+struct rates rates_of(const struct view *before, const struct view_session *s, double seconds)
+{
+	const struct view_session *from = find(before, s);
+	struct rates r = { 0 };
+
+	if (!from || seconds <= 0)
+		return r;
+	take_slots(&r, from, s);
+	if (s->over == VIEW_MODULE)
+		take_kicks(&r, &from->module, &s->module);
+	r.slots /= seconds;
+	r.kicks /= seconds;
+	r.waits /= seconds;
+	r.sleeps /= seconds;
+	return r;
+}
