@@ -58,7 +58,7 @@ public_inc := -Ilibshmux/include -Iuapi
 lib_flags     := $(base_flags) -D_GNU_SOURCE= -fPIC -fno-semantic-interposition -fvisibility=hidden \
 	$(public_inc) -Ilibshmux
 tool_flags    := $(base_flags) -D_GNU_SOURCE= $(public_inc) -Itools
-example_flags := $(base_flags) -Ilibshmux/include
+example_flags := $(base_flags) $(public_inc)
 # The harness's macros leave parameters unused, even in a system header.
 test_flags    := $(base_flags) -Wno-unused-parameter -D_GNU_SOURCE= $(public_inc) \
 	-Itests -isystem $(KSELFTEST_DIR)

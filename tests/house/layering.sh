@@ -16,6 +16,7 @@ layer_of()
 	libshmux/core/*) layer=core ;;
 	libshmux/facade/*) layer=facade ;;
 	tools/*) layer=tools ;;
+	examples/raw-device.c) layer=raw ;;
 	examples/*) layer=examples ;;
 	tests/unit/* | tests/trust/* | tests/fuzz/*) layer=unit ;;
 	tests/*) layer=tests ;;
@@ -38,7 +39,8 @@ may_include()
 	facade) echo facade core link region base uapi public ;;
 	tools) echo tools uapi public ;;
 	examples) echo examples public ;;
-	tests) echo tests uapi public ;;
+	raw) echo uapi ;;
+	tests) echo tests raw uapi public ;;
 	unit) echo unit tests core link region base uapi public ;;
 	esac
 }
