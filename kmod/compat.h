@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/security.h>
+#include <linux/shmem_fs.h>
 #include <linux/version.h>
 
 /* Private to the scheduler; from 6.6 on a wake-up may ask for this CPU. */
@@ -37,6 +38,16 @@ static inline void shmux_vm_flags_mod(struct vm_area_struct *vma,
 	vm_flags_mod(vma, set, clear);
 #else
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+/* Of @size bytes, none of them there nor promised. */
+static inline struct file *shmux_shmem_file(u64 size)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+	return shmem_file_setup("shmux", size, mk_vma_flags(VMA_NORESERVE_BIT));
+#else
+	return shmem_file_setup("shmux", size, VM_NORESERVE);
 #endif
 }
 

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "compat.h"
 #include "net.h"
 
 /* Between looks whether the mappings of those that linger have gone. */
@@ -74,7 +75,7 @@ struct shmux_region *shmux_region_new(struct shmux_net *sn, u32 size,
 	if (err)
 		goto err_free;
 	r->size = size;
-	r->file = shmem_file_setup("shmux", size, VM_NORESERVE);
+	r->file = shmux_shmem_file(size);
 	if (IS_ERR(r->file)) {
 		err = PTR_ERR(r->file);
 		goto err_uncharge;
