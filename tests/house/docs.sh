@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# PROVES: every directory says what it is for, and the documents' links lead somewhere
+# PROVES: every directory says what it is for, the documents' links lead somewhere, the man pages keep up
 set -u
 cd "${SRC:-$(dirname "$0")/../..}" || exit 1
 tool=${BUILD:-build}/shmux
