@@ -18,6 +18,12 @@
 /* Whether this is `make stress`. */
 bool effort_is_stress(void);
 
+/*
+ * Whether the processor is emulated (SHMUX_EMULATED set, by tests/vm): everything
+ * takes many times as long there, so counts are smaller and bounds wider.
+ */
+bool effort_is_emulated(void);
+
 /* What a wait that is promised to take @promised ns may take here, in ns. */
 uint64_t effort_bound(uint64_t promised);
 
