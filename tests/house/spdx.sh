@@ -9,7 +9,7 @@ license_for()
 {
 	case $1 in
 	COPYING | NEWS | LICENSES/* | debian/changelog | debian/copyright | debian/source/* | *.md | *.json | tests/fuzz/corpus/*) ;;
-	uapi/*.h) echo "GPL-2.0-only WITH Linux-syscall-note" ;;
+	uapi/*.h | uapi/*.yaml) echo "GPL-2.0-only WITH Linux-syscall-note" ;;
 	Kbuild | dkms.conf | kmod/*) echo "GPL-2.0-only" ;;
 	*) echo "LGPL-2.1-or-later" ;;
 	esac
