@@ -363,4 +363,95 @@ TEST_F(identity, is_told_in_the_user_namespace_of_who_asks)
 	child_kill(&self->child);
 }
 
+/* --- security labels ---------------------------------------------------------------------- */
+
+/* Ours with its NUL, as /proc tells it. Return: bytes, 0 if there is none. */
+static uint32_t own_label(char *label, size_t size)
+{
+	int fd = open("/proc/self/attr/current", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, label, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	while (n > 0 && (label[n - 1] == '\n' || !label[n - 1]))
+		n--;
+	if (n <= 0)
+		return 0;
+	label[n] = 0;
+	return (uint32_t)n + 1;
+}
+
+static int ask_label(int fd, char *label, uint32_t *size)
+{
+	struct shmux_ioc_peer arg = ARG(peer, .label = (uintptr_t)label, .label_size = *size);
+	int err = request(fd, SHMUX_IOC_PEER, &arg);
+
+	*size = arg.label_size;
+	return err;
+}
+
+FIXTURE(label)
+{
+	struct ends ends;
+	char own[256];
+	uint32_t own_size;
+};
+
+FIXTURE_SETUP(label)
+{
+	ASSERT_EQ(0, ends_pair(&self->ends));
+	self->own_size = own_label(self->own, sizeof(self->own));
+}
+
+FIXTURE_TEARDOWN(label)
+{
+	ends_close(&self->ends);
+}
+
+TEST_F(label, is_what_proc_says_or_none)
+{
+	char label[256] = "untouched";
+	uint32_t size = sizeof(label);
+
+	EXPECT_EQ(0, ask_label(self->ends.near, label, &size));
+	EXPECT_EQ(self->own_size, size);
+	EXPECT_STREQ(self->own_size ? self->own : "untouched", label);
+}
+
+TEST_F(label, size_is_told_to_who_wants_no_label)
+{
+	uint32_t size = 0;
+
+	EXPECT_EQ(0, ask_label(self->ends.near, NULL, &size));
+	EXPECT_EQ(self->own_size, size);
+}
+
+TEST_F(label, is_given_whole_or_not_at_all)
+{
+	char label[256];
+	uint32_t size;
+
+	if (!self->own_size)
+		SKIP(return, "this kernel gives no labels");
+	for (uint32_t room = 1; room < self->own_size; room++) {
+		memset(label, '#', sizeof(label));
+		size = room;
+		EXPECT_EQ(-ERANGE, ask_label(self->ends.near, label, &size));
+		EXPECT_EQ(self->own_size, size);
+		EXPECT_EQ('#', label[room]);
+	}
+	size = self->own_size;
+	EXPECT_EQ(0, ask_label(self->ends.near, label, &size));
+	EXPECT_STREQ(self->own, label);
+}
+
+TEST_F(label, for_memory_that_is_not_ours_is_refused)
+{
+	uint32_t size = 256;
+
+	if (!self->own_size)
+		SKIP(return, "this kernel gives no labels");
+	EXPECT_EQ(-EFAULT, ask_label(self->ends.near, (char *)16, &size));
+}
+
 TEST_HARNESS_MAIN

@@ -9,6 +9,7 @@
 
 #include "device.h"
 #include "effort.h"
+#include "genl.h"
 #include "pattern.h"
 #include "process.h"
 #include "worker.h"
@@ -624,6 +625,10 @@ FIXTURE_TEARDOWN(fray)
 {
 	fray_exit(&self->fray);
 	close(self->socks[0]);
+
+	/* Nobody has anything. */
+	for (int r = 0; r < SHMUX_NR_RESOURCES; r++)
+		EXPECT_TRUE(wait_until(limit_used(SHMUX_SCOPE_TOTAL, r) == 0));
 
 	/* Whoever is left has no name any more. */
 	for (int i = 0; i < NR_NAMES; i++) {
