@@ -126,18 +126,21 @@ static bool session_usable(struct shmux_session *s)
 	return usable;
 }
 
-static int admit(void *arg, const struct shmux_peer *peer, int fd)
+static int accepts(const void *arg, const struct shmux_peer *peer)
 {
 	const struct shmux_dial_options *o = arg;
 
-	int err = 0;
-
 	if (o->flags & SHMUX_DIAL_UID)
-		err = shmux__who_is_user(peer, o->uid) ? 0 : -EACCES;
-	else if (!(o->flags & SHMUX_DIAL_ANY_UID))
-		err = shmux__dial_admit_own(NULL, peer, fd);
-	if (err)
-		return err;
+		return shmux__who_is_user(peer, o->uid) ? 0 : -EACCES;
+	if (o->flags & SHMUX_DIAL_ANY_UID)
+		return 0;
+	return shmux__dial_accepts_own(NULL, peer);
+}
+
+static int check(const void *arg, const struct shmux_peer *peer)
+{
+	const struct shmux_dial_options *o = arg;
+
 	return o->check ? o->check(o->check_arg, peer) : 0;
 }
 
@@ -151,8 +154,9 @@ static int make_session(struct shmux_context *c,
 	struct shmux__dial_terms terms = {
 		.deadline = o->deadline,
 		.cancelled = cancelled,
-		.admit = admit,
-		.admit_arg = (void *)o,
+		.accepts = accepts,
+		.check = check,
+		.arg = o,
 	};
 	uint64_t pause = RETRY_FIRST, left;
 	struct timespec ts;
@@ -235,7 +239,9 @@ static int get_session(struct shmux_context *c,
 			return -ENOMEM;
 		if (e->session && session_usable(e->session)) {
 			/* Shared or not, the listener must be one we accept. */
-			err = admit((void *)o, &e->session->link->peer, -1);
+			err = accepts(o, &e->session->link->peer);
+			if (!err)
+				err = check(o, &e->session->link->peer);
 			if (err)
 				return err;
 			*session = e->session;

@@ -174,6 +174,7 @@ static int wait_for(struct shmux__meeting *m, const char *address,
 	}
 }
 
+/* Go through with it. It is still to be closed. */
 static int meet(struct shmux__meeting *m, const char *address,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session)
@@ -183,8 +184,16 @@ static int meet(struct shmux__meeting *m, const char *address,
 	/* Who waits for a listener tries again after a hang-up, and again. */
 	if (err && err != -ECANCELED && err != -ECONNRESET)
 		shmux__meeting_log(m, address, err);
-	shmux__meeting_close(m);
 	return err;
+}
+
+static int dial_admit(void *arg, const struct shmux_peer *peer, int fd)
+{
+	const struct shmux__dial_terms *terms = arg;
+	int err = terms->accepts(terms->arg, peer);
+
+	(void)fd;
+	return err || !terms->check ? err : terms->check(terms->arg, peer);
 }
 
 static int dial_memfd(const struct shmux__address *address,
@@ -199,34 +208,45 @@ static int dial_memfd(const struct shmux__address *address,
 				     terms->deadline, terms->cancelled);
 	if (fd == -EACCES)
 		shmux__say(options, "no session at %s: its file does not let us connect (EACCES)",
-		    address->memfd);
+			   address->memfd);
 	if (fd < 0)
 		return fd;
 	err = shmux__meeting_open(&m, fd, SHMUX_ROLE_DIALLER, true, options,
-				  terms->admit, terms->admit_arg);
-	return err ? err : meet(&m, address->memfd, terms, session);
+				  dial_admit, (void *)(uintptr_t)terms);
+	if (err)
+		return err;
+	err = meet(&m, address->memfd, terms, session);
+	shmux__meeting_close(&m);
+	return err;
 }
 
-/* By way of @fd, a file of the device's. */
+/*
+ * By way of @fd, a file of the device's. @is_final: what we learn is all that
+ * there is to learn, since the time is over, or one whom we accept has answered.
+ */
 static int dial_kmod(int fd, const struct shmux__address *address,
 		     const struct shmux_session_options *options,
 		     const struct shmux__dial_terms *terms,
-		     struct shmux_session **session)
+		     struct shmux_session **session, bool *is_final)
 {
 	struct shmux__meeting m;
 	int err;
 
+	*is_final = false;
 	err = shmux__meeting_open(&m, fd, SHMUX_ROLE_DIALLER, true, options,
-				  terms->admit, terms->admit_arg);
+				  dial_admit, (void *)(uintptr_t)terms);
 	if (err)
 		return err;
 	err = shmux__device_connect(fd, address->name, terms->deadline,
 				    terms->cancelled);
 	if (!err)
-		return meet(&m, address->kmod, terms, session);
-	if (err == -EACCES)
+		err = meet(&m, address->kmod, terms, session);
+	else if (err == -EACCES)
 		shmux__say(options, "no session at %s: it does not let us connect (EACCES)",
-		    address->kmod);
+			   address->kmod);
+	*is_final = !err || err == -ETIMEDOUT || err == -ECANCELED ||
+		    (shmux__hello_was_answered(m.hello) &&
+		     !terms->accepts(terms->arg, shmux__meeting_peer(&m)));
 	shmux__meeting_close(&m);
 	return err;
 }
@@ -236,28 +256,28 @@ int shmux__dial(const struct shmux__address *address,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session)
 {
+	bool is_final = false;
 	int err, memfd_err, fd;
 
 	if (!address->kmod[0])
 		return dial_memfd(address, options, terms, session);
 	fd = shmux__device_open();
-	err = fd < 0 ? fd : dial_kmod(fd, address, options, terms, session);
-	if (!err || err == -ETIMEDOUT || err == -ECANCELED || !address->memfd[0])
+	err = fd < 0 ? fd : dial_kmod(fd, address, options, terms, session, &is_final);
+	if (is_final || !address->memfd[0])
 		return err;
 
 	/*
-	 * Whatever came of it: who has the name there need not be who we look
-	 * for, and who has it here is asked for its user just so.
+	 * Who has the name there need not be who we look for; who has it here is
+	 * asked for its user just so.
 	 */
 	memfd_err = dial_memfd(address, options, terms, session);
 	/* If nobody is here, what was said there tells more. */
 	return memfd_err == -ECONNREFUSED && fd >= 0 ? err : memfd_err;
 }
 
-int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd)
+int shmux__dial_accepts_own(const void *arg, const struct shmux_peer *peer)
 {
 	(void)arg;
-	(void)fd;
 	return peer->uid == 0 || shmux__who_is_user(peer, geteuid()) ? 0 : -EACCES;
 }
 
@@ -267,7 +287,7 @@ int shmux_session_dial(const char *address,
 {
 	struct shmux__dial_terms terms = {
 		.deadline = deadline,
-		.admit = shmux__dial_admit_own,
+		.accepts = shmux__dial_accepts_own,
 	};
 	struct shmux_session_options o;
 	struct shmux__address a;
@@ -301,8 +321,10 @@ int shmux_session_attach(int fd, enum shmux_role role,
 		err = shmux__meeting_open(&m, fd, role, false, &o, NULL, NULL);
 	else if (err != -EBADF)
 		close(fd);
-	if (!err)
+	if (!err) {
 		err = meet(&m, "", &terms, session);
+		shmux__meeting_close(&m);
+	}
 	errno = saved;
 	return err;
 }

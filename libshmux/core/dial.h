@@ -63,8 +63,12 @@ shmux__say(const struct shmux_session_options *o, const char *format, ...);
 struct shmux__dial_terms {
 	uint64_t deadline;		/* absolute, ns */
 	const uint32_t *cancelled;	/* looked at every 50 ms, or NULL */
-	int (*admit)(void *arg, const struct shmux_peer *peer, int fd);
-	void *admit_arg;
+
+	/* Is the listener's user one that we accept? Return: 0 or -errno. */
+	int (*accepts)(const void *arg, const struct shmux_peer *peer);
+	/* Asked then, of whom we meet; or NULL. */
+	int (*check)(const void *arg, const struct shmux_peer *peer);
+	const void *arg;
 };
 
 /* Connect and meet; blocks. @options are resolved. */
@@ -73,7 +77,7 @@ int shmux__dial(const struct shmux__address *address,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session);
 
-/* An admit that takes our own uid and root. */
-int shmux__dial_admit_own(void *arg, const struct shmux_peer *peer, int fd);
+/* One that accepts our own uid and root. */
+int shmux__dial_accepts_own(const void *arg, const struct shmux_peer *peer);
 
 #endif /* SHMUX_CORE_DIAL_H */

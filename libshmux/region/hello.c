@@ -63,6 +63,11 @@ const struct shmux_peer *shmux__hello_peer(const struct shmux__hello *h)
 	return &h->peer;
 }
 
+bool shmux__hello_was_answered(const struct shmux__hello *h)
+{
+	return h->was_answered;
+}
+
 bool shmux__hello_was_refused(const struct shmux__hello *h)
 {
 	return h->was_refused;

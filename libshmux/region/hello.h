@@ -71,6 +71,9 @@ short shmux__hello_events(const struct shmux__hello *hello);
  */
 const struct shmux_peer *shmux__hello_peer(const struct shmux__hello *hello);
 
+/* Whether they have said hello, or, by the module, refused to. */
+bool shmux__hello_was_answered(const struct shmux__hello *hello);
+
 /* Whether the errno that ended it is the other side's. */
 bool shmux__hello_was_refused(const struct shmux__hello *hello);
 void shmux__hello_close(struct shmux__hello *hello);

@@ -31,6 +31,7 @@ struct shmux__hello {
 	int fd; /* the region's, which closes it */
 	struct shmux__region *region;
 	struct shmux_peer peer;
+	bool was_answered;		/* by @peer */
 	bool was_refused; /* by the other side: @err is its */
 	bool spent; /* over, @err being how */
 	int err;

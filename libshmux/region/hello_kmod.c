@@ -106,7 +106,7 @@ static int answer(struct shmux__hello *h)
 static int hello_step(struct shmux__hello *h)
 {
 	uint32_t size = 0;
-	int err;
+	int err, peer_err;
 
 	if (!h->region->own) {
 		err = answer(h);
@@ -114,8 +114,14 @@ static int hello_step(struct shmux__hello *h)
 			return err;
 	}
 	err = meet(h);
-	if (!err)
-		err = ask_peer(h, &size);
+	if (err == -EAGAIN)
+		return err;
+	/* Also of one that refuses us. */
+	if (!err || h->was_refused) {
+		peer_err = ask_peer(h, &size);
+		h->was_answered = !peer_err;
+		err = err ? err : peer_err;
+	}
 	if (!err && h->role == SHMUX_ROLE_DIALLER)
 		err = shmux__hello_admit(h, -1);
 	if (!err)

@@ -477,6 +477,7 @@ static int take_peer(struct hello *h)
 		.uid = a->cred.uid,
 		.gid = a->cred.gid,
 	};
+	h->common.was_answered = true;
 	err = shmux__memfd_watch(h->common.region, &h->common.peer, a->pidfd);
 	a->pidfd = -1;
 	if (err)

@@ -11,9 +11,10 @@
  *
  * A plain NAME is listened to in both, where the module is loaded and
  * /dev/shmux may be opened, and is the listener's in both or not at all; it is
- * dialled by the module first, then, whatever came of that but the deadline, by
- * memfd. So the two sides meet whichever of them was there before the module.
- * Whoever is met, and however: the listener's user is looked at. What the module
+ * dialled by the module first and then, unless the time is over or one whose user
+ * is accepted has answered, by memfd. So the two sides meet whichever of them was
+ * there before the module, and who takes a name in one of the two to which he has
+ * no right keeps nobody from the other. What the module
  * fails at otherwise, for want of memory or quota say, a plain NAME does without,
  * and tells the log; with kmod: it is the error. Without the module that is
  * -ENODEV.
