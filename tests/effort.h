@@ -24,6 +24,9 @@ bool effort_is_stress(void);
  */
 bool effort_is_emulated(void);
 
+/* @nr, or fewer where the processor is emulated. */
+uint32_t effort_count(uint32_t nr);
+
 /* What a wait that is promised to take @promised ns may take here, in ns. */
 uint64_t effort_bound(uint64_t promised);
 

@@ -11,6 +11,7 @@
 #include "process.h"
 
 #define GENEROUS (effort_is_emulated() ? 10 * SEC : SEC)
+#define BRIEF 20
 
 static const char *seed_given;
 
@@ -35,6 +36,13 @@ bool effort_is_stress(void)
 bool effort_is_emulated(void)
 {
 	return getenv("SHMUX_EMULATED") != NULL;
+}
+
+uint32_t effort_count(uint32_t nr)
+{
+	if (!effort_is_emulated())
+		return nr;
+	return nr < BRIEF ? 1 : nr / BRIEF;
 }
 
 uint64_t effort_bound(uint64_t promised)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "effort.h"
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
@@ -262,7 +263,8 @@ static int64_t side_rss(struct side *side)
 
 TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budget)
 {
-	enum { NR = 4000, LEN = 300 };
+	enum { LEN = 300 };
+	const int nr = (int)effort_count(4000);
 	const uint64_t budget = 4096 * KIB;
 	char buf[LEN] = "";
 	struct iovec iov = { .iov_base = buf, .iov_len = 1 };
@@ -276,7 +278,7 @@ TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budg
 			       SESSION_OPTIONS(.budget = budget, .first_grant = 512,
 					       .streams_max = 8000)));
 	before = far_run(&pair.far, side_rss);
-	for (int i = 0; i < NR; i++) {
+	for (int i = 0; i < nr; i++) {
 		ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &st));
 		/* Little by little, so that it needs more than one buffer. */
 		ASSERT_EQ(1, shmux_stream_write(st, buf, 1));
@@ -287,7 +289,7 @@ TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budg
 	}
 	growth = far_run(&pair.far, side_rss) - before;
 	EXPECT_LE(growth, (int64_t)budget * 3 / 2) {
-		TH_LOG("%lld KiB for %d KiB", (long long)growth / KIB, NR * LEN / 1024);
+		TH_LOG("%lld KiB for %d KiB", (long long)growth / KIB, nr * LEN / 1024);
 	}
 	EXPECT_EQ(0, pair_close(&pair));
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "effort.h"
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
@@ -574,7 +575,7 @@ TEST_F(stream, late_bytes_for_a_closed_stream_do_not_reach_the_next_one)
 	char buf[8] = "";
 
 	/* They write to each other's closed streams without having noticed. */
-	for (int i = 0; i < 1500; i++) {
+	for (uint32_t i = effort_count(1500); i--;) {
 		shmux_stream_close(self->near);
 		ASSERT_LE(-EPIPE, far_write(self->far, "old", 3));
 		far_close(self->far);

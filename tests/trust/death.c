@@ -25,6 +25,7 @@
 #include "kselftest_harness.h"
 #include "effort.h"
 #include "executioner.h"
+#include "over.h"
 #include "pair.h"
 #include "pattern.h"
 #include "process.h"
@@ -1035,6 +1036,12 @@ FIXTURE_TEARDOWN(death)
 	munmap(self->scene, sizeof(*self->scene));
 }
 
+/* Over connected sockets there are memfds alone. */
+static uint32_t last_meeting(void)
+{
+	return over_kmod() ? MEET_DIALLER : MEET_DIALLER_OF_PAIR;
+}
+
 /* How long this thread was ready to run, and did not; ns. */
 static uint64_t run_delay(void)
 {
@@ -1178,7 +1185,7 @@ static int round_begin(FIXTURE_DATA(death) * self, struct survivor *sv, const st
 	scene->options.size = sizeof(scene->options);
 	scene->options.first_grant = 65536;
 	scene->options.streams_max = 300;
-	name_make(scene->name);
+	over_name(scene->name);
 	if (scene->meeting >= MEET_ACCEPTOR_OF_PAIR)
 		memcpy(scene->name, self->plain_name, NAME_SIZE);
 	if (scene->meeting == MEET_DIALLER)
@@ -1309,8 +1316,8 @@ static void check_holdings(struct __test_metadata *_metadata, const struct holdi
 
 /* --- tests --------------------------------------------------------------- */
 
-#define NR_RANDOM 240
 #define NR_WARM_UP 20
+#define NR_RANDOM ((int)(NR_WARM_UP + effort_count(220)))
 
 TEST_F_TIMEOUT(death, at_any_moment_is_told_in_time_and_leaves_nothing_but_what_had_arrived,
 	       EFFORT_TIMEOUT)
@@ -1324,7 +1331,7 @@ TEST_F_TIMEOUT(death, at_any_moment_is_told_in_time_and_leaves_nothing_but_what_
 		if (i == NR_WARM_UP)
 			before = holdings_count();
 		scene_reset(self,
-			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    random_between(&self->random, MEET_LISTENER, last_meeting()),
 			    random_between(&self->random, 0, 1));
 		way = &ways[random_between(&self->random, 0, ARRAY_SIZE(ways) - 1)];
 		doom.hold = random_between(&self->random, 0, 2);
@@ -1366,15 +1373,15 @@ TEST_F_TIMEOUT(death, in_every_state_is_told_in_time_whoever_holds_its_descripto
 		if (i == NR_WARM_UP)
 			before = holdings_count();
 		scene_reset(self,
-			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    random_between(&self->random, MEET_LISTENER, last_meeting()),
 			    true);
 		ASSERT_TRUE(round_run(self, act, way, &doom));
 	}
 	check_holdings(_metadata, &before);
 }
 
-#define NR_STEPPED 80
-#define STEPS_MOST 3000
+#define NR_STEPPED ((int)(NR_WARM_UP + effort_count(60)))
+#define STEPS_MOST effort_count(3000)
 
 /* Between any two instructions of a call, with what it had said before. */
 TEST_F_TIMEOUT(death, amid_any_instruction_leaves_what_had_arrived_whole, EFFORT_TIMEOUT)
@@ -1394,7 +1401,7 @@ TEST_F_TIMEOUT(death, amid_any_instruction_leaves_what_had_arrived_whole, EFFORT
 		if (i == NR_WARM_UP)
 			before = holdings_count();
 		scene_reset(self,
-			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    random_between(&self->random, MEET_LISTENER, last_meeting()),
 			    false);
 		ASSERT_TRUE(round_run(self, &act_random, way, &doom));
 		nr_traced += self->death.traced;
@@ -1419,17 +1426,21 @@ static const struct {
 
 TEST_F_TIMEOUT(death, wakes_who_sleeps_on_whatever, EFFORT_TIMEOUT)
 {
+	bool in_module = over_kmod();
+
 	for (size_t i = 0; i < 3 * ARRAY_SIZE(sleeps); i++) {
 		const struct way *way = &sleeps[i / 3].way;
 		struct doom doom = {
 			.for_call = true,
 			.for_sleep = true,
-			.syscall = sleeps[i / 3].syscall,
+			.syscall = in_module && sleeps[i / 3].syscall != SYS_poll ?
+					   SYS_ioctl :
+					   sleeps[i / 3].syscall,
 			.hold = i % 3,
 		};
 
 		scene_reset(self,
-			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    random_between(&self->random, MEET_LISTENER, last_meeting()),
 			    false);
 		ASSERT_TRUE(round_run(self, &act_silent, way, &doom));
 		EXPECT_TRUE(self->death.slept)
@@ -1520,7 +1531,7 @@ TEST_F_TIMEOUT(death, wakes_every_thread_whoever_leads, EFFORT_TIMEOUT)
 		if (i == NR_THREAD_ROUNDS / 2)
 			before = holdings_count();
 		scene_reset(self,
-			    random_between(&self->random, MEET_LISTENER, MEET_DIALLER_OF_PAIR),
+			    random_between(&self->random, MEET_LISTENER, last_meeting()),
 			    false);
 		ASSERT_EQ(0, round_begin(self, sv, &act_silent, way, &doom));
 		for (size_t k = 0; k < NR_THREADS; k++) {
@@ -1624,7 +1635,7 @@ TEST_F_TIMEOUT(death, of_who_dials_at_any_system_call_costs_the_listener_nothing
 		int nr_fds, ret;
 
 		scene_reset(self, MEET_DIALLER, false);
-		name_make(scene->name);
+		over_name(scene->name);
 		ASSERT_EQ(0, shmux_listener_open(scene->name, NULL, &self->listener));
 		nr_fds = process_nr_fds();
 		executioner_begin(e, &doom, victim_dials, scene);
@@ -1673,7 +1684,7 @@ TEST_F_TIMEOUT(death, of_who_listens_at_any_system_call_is_told_to_who_dials, EF
 		struct death death;
 
 		scene_reset(self, MEET_LISTENER, false);
-		name_make(scene->name);
+		over_name(scene->name);
 		executioner_begin(e, &doom, victim_listens, scene);
 		ASSERT_TRUE(wait_until(__atomic_load_n(&scene->listening, __ATOMIC_ACQUIRE)));
 		kept_waiting = run_delay();
@@ -1759,7 +1770,7 @@ TEST_F(death, of_a_listener_is_told_to_who_dials_whoever_has_its_socket)
 	uint64_t begun, kept_waiting;
 
 	scene_reset(self, MEET_LISTENER, false);
-	name_make(self->scene->name);
+	over_name(self->scene->name);
 	executioner_begin(&self->executioner, &doom, victim_listens, self->scene);
 	ASSERT_TRUE(executioner_wait(&self->executioner).ready);
 	begun = shmux_now();

@@ -19,6 +19,7 @@
 
 #include "attacker.h"
 #include "effort.h"
+#include "over.h"
 #include "pair.h"
 #include "pattern.h"
 #include "process.h"
@@ -156,7 +157,7 @@ static inline void join_with(struct __test_metadata *_metadata, FIXTURE_DATA(pee
 	};
 	struct shmux_listener *l;
 
-	name_make(recipe.name);
+	over_name(recipe.name);
 	if (variant->listens) {
 		ASSERT_EQ(0, shmux_listener_open(recipe.name, &listening, &l));
 		far_begin(&self->foe, side_dial, &recipe, sizeof(recipe), 0);
