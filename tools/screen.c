@@ -120,7 +120,7 @@ void screen_show(const struct screen *s, const char *text)
 	fputs(TOP_LEFT, stdout);
 	for (int row = 0; row < s->rows && *text; row++) {
 		if (row)
-			fputs("\r\n", stdout);
+			putchar('\n');
 		text = show_line(text, s->columns);
 	}
 	fputs(CLEAR_BELOW, stdout);

@@ -194,7 +194,7 @@ static void print(const struct top *t, FILE *out)
 
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	fprintf(out, "shmux top  %s  %zu listeners, %zu sessions, by %s%s\n", clock,
+	fprintf(out, "shmux top  %s  listeners: %zu  sessions: %zu, by %s%s\n", clock,
 		t->view.nr_listeners, t->view.nr_sessions, sorting_of(t->o.key),
 		t->view.module_error ? "; over memfd alone" : "");
 	fprintf(out, "keys: q quit, by k kicks, s slots, t streams, r resident, a age, n number\n");
