@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * unload.c - the module stays while anybody has a file of it
+ *
+ * That it can be unloaded when nobody has, and leaves nothing behind, is seen
+ * when all tests have run.
+ */
+#include "device.h"
+#include "process.h"
+#include "worker.h"
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "shmux", O_NONBLOCK) ? -errno : 0;
+}
+
+FIXTURE(unload)
+{};
+
+FIXTURE_SETUP(unload)
+{
+	if (geteuid())
+		SKIP(return, "must be root to unload a module");
+}
+
+FIXTURE_TEARDOWN(unload)
+{
+}
+
+TEST_F(unload, is_refused_while_the_device_is_open)
+{
+	int fd = device_open();
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EAGAIN, unload());
+	close(fd);
+}
+
+TEST_F(unload, is_refused_while_there_is_an_end_that_was_given)
+{
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	close(ends.near);
+	ends.near = -1;
+	EXPECT_EQ(-EAGAIN, unload());
+	ends_close(&ends);
+
+	ASSERT_EQ(0, ends_dial(&ends));
+	close(ends.near);
+	ends.near = -1;
+	EXPECT_EQ(-EAGAIN, unload());
+	ends_close(&ends);
+}
+
+static int64_t wait_job(void *arg)
+{
+	uint32_t seen = 0;
+
+	return end_wait(*(int *)arg, &seen, HANGS);
+}
+
+TEST_F(unload, is_refused_while_somebody_sleeps_in_it)
+{
+	struct worker worker;
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_pair(&ends));
+	worker_start(&worker, wait_job, &ends.far);
+	ASSERT_TRUE(worker_wait_blocked(&worker));
+	close(ends.far);
+	EXPECT_EQ(-EAGAIN, unload());
+	close(ends.near);
+	EXPECT_EQ(-ECONNRESET, worker_join(&worker));
+}
+
+TEST_F(unload, is_refused_while_an_end_is_under_way)
+{
+	struct ends ends;
+	int socks[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks));
+	ASSERT_EQ(0, ends_pair(&ends));
+	ASSERT_EQ(0, fd_send(socks[0], ends.far));
+	ends_close(&ends);
+	EXPECT_EQ(-EAGAIN, unload());
+	close(socks[0]);
+	close(socks[1]);
+}
+
+TEST_HARNESS_MAIN
