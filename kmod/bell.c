@@ -113,11 +113,11 @@ int shmux_bell_wait(struct shmux_end *e, u32 seen, u32 *kicks,
 {
 	int err = look(e, seen, kicks);
 
-	WRITE_ONCE(e->nr_waits, e->nr_waits + 1);
+	WRITE_ONCE(e->nr_waits, READ_ONCE(e->nr_waits) + 1);
 	shmux_count(SHMUX_A_COUNTER_WAITS);
 	trace_shmux_wait(e, seen);
 	if (err == -EAGAIN && deadline->at) {
-		WRITE_ONCE(e->nr_sleeps, e->nr_sleeps + 1);
+		WRITE_ONCE(e->nr_sleeps, READ_ONCE(e->nr_sleeps) + 1);
 		shmux_count(SHMUX_A_COUNTER_SLEEPS);
 		err = sleep_for_news(e, seen, kicks, deadline);
 		if (!err || err == -ECONNRESET)

@@ -2,8 +2,8 @@
 /**
  * DOC: what differs between kernels
  *
- * From 6.1 to 7.x, and with Debian's back-ports among them. All that asks for a
- * version is here; elsewhere the code reads as for one kernel.
+ * From 6.1 to 7.x, but for 6.13, and with Debian's back-ports among them. All
+ * that asks for a version is here; elsewhere the code reads as for one kernel.
  */
 #ifndef KMOD_COMPAT_H
 #define KMOD_COMPAT_H
@@ -16,7 +16,8 @@
 #include <linux/version.h>
 
 /* Private to the scheduler; from 6.6 on a wake-up may ask for this CPU. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(7, 4, 0)
 #define SHMUX_WF_CURRENT_CPU 0x40
 #else
 #define SHMUX_WF_CURRENT_CPU 0
@@ -102,7 +103,7 @@ static inline int shmux_label_get(const struct shmux_subject *subject,
 	struct lsm_prop prop = subject->prop;
 	int err;
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
 	err = security_lsmprop_to_secctx(&prop, &label->context, LSM_ID_UNDEF);
 #else
 	err = security_lsmprop_to_secctx(&prop, &label->context);

@@ -11,6 +11,7 @@
 #include <linux/stringhash.h>
 #include <linux/user_namespace.h>
 
+#include "bell.h"
 #include "counters.h"
 #include "net.h"
 #include "session.h"
@@ -87,7 +88,9 @@ struct shmux_listener *shmux_listener_new(const struct shmux_ioc_listen *arg)
 	memcpy(l->name, arg->name, sizeof(l->name));
 	l->backlog = arg->backlog;
 	l->born = ktime_get();
+	kref_init(&l->ref);
 	INIT_LIST_HEAD(&l->queue);
+	INIT_LIST_HEAD(&l->line);
 	init_waitqueue_head(&l->wq);
 	l->sn = shmux_net_get_current();
 	err = shmux_quota_charge(&l->charge, l->sn, SHMUX_LISTENERS, 1);
@@ -129,27 +132,44 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* Some at a time, not to keep the lock for long. Return: whether there are more. */
-static bool turn_away_some(struct shmux_listener *l)
+static void release(struct kref *ref)
+{
+	struct shmux_listener *l = container_of(ref, struct shmux_listener, ref);
+
+	put_pid(l->owner);
+	shmux_who_put(&l->who);
+	shmux_quota_uncharge(&l->charge);
+	shmux_net_put(l->sn);
+	kfree(l);
+}
+
+/*
+ * The first of the queue, which is over then, or of the line, which finds out for
+ * itself. Return: it, kept; or NULL.
+ */
+static struct shmux_session *turn_away_one(struct shmux_listener *l)
 {
 	struct shmux_session *s;
-	bool more;
-	int i;
 
-	spin_lock(&l->sn->lock);
-	for (i = 0; i < 32 && l->len; i++) {
-		s = list_first_entry(&l->queue, struct shmux_session, queue);
+	lockdep_assert_held(&l->sn->lock);
+	s = list_first_entry_or_null(&l->queue, struct shmux_session, queue);
+	if (s) {
+		kref_get(&s->ref);
 		shmux_session_end(s, SHMUX_CAUSE_NOBODY, 1);
-		shmux_session_tell(s);
+		return s;
 	}
-	more = l->len;
-	spin_unlock(&l->sn->lock);
-	return more;
+	s = list_first_entry_or_null(&l->line, struct shmux_session, queue);
+	if (s) {
+		kref_get(&s->ref);
+		list_del_init(&s->queue);
+	}
+	return s;
 }
 
 void shmux_listener_close(struct shmux_listener *l)
 {
 	struct shmux_net *sn = l->sn;
+	struct shmux_session *s;
 
 	spin_lock(&sn->lock);
 	if (!l->closed) {
@@ -157,21 +177,21 @@ void shmux_listener_close(struct shmux_listener *l)
 		hash_del(&l->node);
 		xa_erase(&sn->listeners, l->number);
 	}
-	spin_unlock(&sn->lock);
-	while (turn_away_some(l))
+	while ((s = turn_away_one(l))) {
+		spin_unlock(&sn->lock);
+		shmux_session_tell(s);
+		shmux_session_put(s);
 		cond_resched();
+		spin_lock(&sn->lock);
+	}
+	spin_unlock(&sn->lock);
 	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLHUP);
-	wake_up_interruptible(&sn->room);
 }
 
 void shmux_listener_free(struct shmux_listener *l)
 {
 	shmux_listener_close(l);
-	put_pid(l->owner);
-	shmux_who_put(&l->who);
-	shmux_quota_uncharge(&l->charge);
-	shmux_net_put(l->sn);
-	kfree(l);
+	kref_put(&l->ref, release);
 }
 
 void shmux_listener_adopt(struct shmux_listener *l)
@@ -193,57 +213,87 @@ bool shmux_listener_is_owned(struct shmux_listener *l)
 }
 
 /*
- * Queue a session. The lock is held. @who is the caller; taken if this succeeds.
- * Return: 0; -EAGAIN: the queue is full; or as CONNECT fails.
+ * Queue a session, or line it up. @who is the caller, and @was gets who was noted
+ * before, to be put. Return: 0; -EAGAIN: it is in the line; or as CONNECT fails.
  */
-static int enqueue(struct shmux_end *e, const char *name, struct shmux_who *who,
-		   struct shmux_who *was)
+static int enqueue(struct shmux_listener *l, struct shmux_end *e,
+		   struct shmux_who *who, struct shmux_who *was)
 {
 	struct shmux_session *s = e->session;
-	struct shmux_listener *l;
 
-	if (s->over)
-		return -ECONNRESET;
-	if (s->joined || s->listener)
-		return -EBADFD;
-	l = find(s->sn, name);
-	if (!l)
-		return -ECONNREFUSED;
+	lockdep_assert_held(&s->sn->lock);
 	if (!may_connect(l))
 		return -EACCES;
-	if (l->len >= l->backlog)
+	if (l->len >= l->backlog) {
+		if (list_empty(&s->queue))
+			list_add_tail(&s->queue, &l->line);
 		return -EAGAIN;
-
+	}
 	*was = e->who;
 	e->who = *who;
 	*who = (struct shmux_who){};
 	put_pid(e->owner);
 	e->owner = get_pid(e->who.pid);
 	s->ends[1].who = shmux_who_get(&l->who);
-	s->listener = l;
 	memcpy(s->name, l->name, sizeof(s->name));
-	list_add_tail(&s->queue, &l->queue);
+	s->listener = l;
+	list_move_tail(&s->queue, &l->queue);
 	l->len++;
 	/* Pairs with the acquire in shmux_end_is_ready(). */
 	smp_store_release(&e->ready, true);
-	shmux_count(SHMUX_A_COUNTER_CONNECTS);
-	trace_shmux_connect(s);
-	wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLRDNORM);
 	return 0;
 }
 
 static int try_enqueue(struct shmux_end *e, const char *name)
 {
 	struct shmux_who who = shmux_who_get_current(), was = {};
-	struct shmux_net *sn = e->session->sn;
-	int err;
+	struct shmux_session *s = e->session;
+	struct shmux_listener *l = NULL;
+	int err = -ECONNRESET;
 
-	spin_lock(&sn->lock);
-	err = enqueue(e, name, &who, &was);
-	spin_unlock(&sn->lock);
+	spin_lock(&s->sn->lock);
+	if (!s->over) {
+		l = find(s->sn, name);
+		err = l ? enqueue(l, e, &who, &was) : -ECONNREFUSED;
+		if (!err)
+			kref_get(&l->ref);
+	}
+	spin_unlock(&s->sn->lock);
+	if (!err) {
+		shmux_count(SHMUX_A_COUNTER_CONNECTS);
+		trace_shmux_connect(s);
+		wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLRDNORM);
+		kref_put(&l->ref, release);
+	}
 	shmux_who_put(&was);
 	shmux_who_put(&who);
 	return err;
+}
+
+/* One CONNECT at a time. Return: 0, -EBADFD or -ECONNRESET. */
+static int begin_connect(struct shmux_session *s)
+{
+	int err = 0;
+
+	spin_lock(&s->sn->lock);
+	if (s->over)
+		err = -ECONNRESET;
+	else if (s->joined || s->listener || s->connecting)
+		err = -EBADFD;
+	else
+		s->connecting = true;
+	spin_unlock(&s->sn->lock);
+	return err;
+}
+
+/* Not in a queue, nor in the line any more. */
+static void end_connect(struct shmux_session *s)
+{
+	spin_lock(&s->sn->lock);
+	s->connecting = false;
+	if (!s->listener)
+		list_del_init(&s->queue);
+	spin_unlock(&s->sn->lock);
 }
 
 int shmux_listener_connect(struct shmux_end *e, const u8 *name,
@@ -257,10 +307,37 @@ int shmux_listener_connect(struct shmux_end *e, const u8 *name,
 	/* Pairs with the release in shmux_end_create(). */
 	if (shmux_end_side(e) || !smp_load_acquire(&e->region))
 		return -EBADFD;
-	waited = shmux_wait_until(s->sn->room,
-				  (err = try_enqueue(e, name)) != -EAGAIN,
+	err = begin_connect(s);
+	if (err)
+		return err;
+	waited = shmux_wait_until(e->wq, (err = try_enqueue(e, name)) != -EAGAIN,
 				  deadline);
+	end_connect(s);
+	/* We may have been offered room that we have not taken. */
+	if (waited)
+		shmux_listener_offer(s->sn, name);
 	return waited ?: err;
+}
+
+void shmux_listener_offer(struct shmux_net *sn, const char *name)
+{
+	struct shmux_session *s = NULL;
+	struct shmux_listener *l;
+
+	spin_lock(&sn->lock);
+	l = find(sn, name);
+	if (l && l->len < l->backlog)
+		s = list_first_entry_or_null(&l->line, struct shmux_session,
+					     queue);
+	if (s) {
+		kref_get(&s->ref);
+		list_del_init(&s->queue);
+	}
+	spin_unlock(&sn->lock);
+	if (s) {
+		shmux_bell_tell(&s->ends[0]);
+		shmux_session_put(s);
+	}
 }
 
 int shmux_listener_wait(struct shmux_listener *l,
@@ -285,22 +362,23 @@ struct shmux_end *shmux_listener_take(struct shmux_listener *l)
 	if (s) {
 		shmux_listener_unqueue(s);
 		l->nr_accepted++;
-		shmux_count(SHMUX_A_COUNTER_ACCEPTS);
 		e = shmux_session_join(s);
 	}
 	spin_unlock(&l->sn->lock);
+	if (e) {
+		shmux_count(SHMUX_A_COUNTER_ACCEPTS);
+		shmux_listener_offer(l->sn, l->name);
+	}
 	return e;
 }
 
 void shmux_listener_unqueue(struct shmux_session *s)
 {
-	struct shmux_listener *l = s->listener;
-
 	lockdep_assert_held(&s->sn->lock);
 	list_del_init(&s->queue);
+	if (s->listener)
+		s->listener->len--;
 	s->listener = NULL;
-	if (l->len-- == l->backlog)
-		wake_up_interruptible(&s->sn->room);
 }
 
 __poll_t shmux_listener_poll(struct shmux_listener *l, struct file *file,

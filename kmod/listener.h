@@ -5,13 +5,18 @@
  * A listener is a file that has taken a name in its network namespace. Sessions
  * that have connected wait in its queue until they are accepted.
  *
- * Everything changes under the namespace's lock (net.h). A listener is closed,
- * by its file's end or its owner's, once: the name is free, and those that wait
- * learn that nobody is there; its memory goes with the file.
+ * A session that finds the queue full waits in a line of its own, and is woken,
+ * first come, first served, when there is room: it tries again then.
+ *
+ * Everything changes under the namespace's lock (net.h); nobody is woken under it,
+ * as those that wait may be many. A listener is closed, by its file's end or its
+ * owner's, once: the name is free, and those that wait learn that nobody is there.
+ * Its memory goes with the last reference, which may be that of who wakes.
  */
 #ifndef KMOD_LISTENER_H
 #define KMOD_LISTENER_H
 
+#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/poll.h>
 #include <linux/uidgid.h>
@@ -24,10 +29,12 @@
 #include "who.h"
 
 struct shmux_end;
+struct shmux_net;
 struct shmux_session;
 
 /**
  * struct shmux_listener - see above
+ * @ref: its file, and who wakes its waiters
  * @sn: namespace, kept (constant)
  * @number: in it (constant)
  * @node: among the names (lock)
@@ -41,12 +48,14 @@ struct shmux_session;
  * @closed: nobody can connect any more (lock; set once)
  * @queue: sessions that wait (lock)
  * @len: of the queue (lock)
+ * @line: sessions that wait for room in it (lock)
  * @wq: who waits for it to be filled
  * @charge: for one listener (constant)
  * @born: CLOCK_MONOTONIC (constant)
  * @nr_accepted: sessions (lock)
  */
 struct shmux_listener {
+	struct kref ref;
 	struct shmux_net *sn;
 	u32 number;
 	struct hlist_node node;
@@ -59,6 +68,7 @@ struct shmux_listener {
 	u32 backlog;
 	bool closed;
 	struct list_head queue;
+	struct list_head line;
 	u32 len;
 	wait_queue_head_t wq;
 	struct shmux_charge charge;
@@ -139,12 +149,25 @@ int shmux_listener_wait(struct shmux_listener *l,
 struct shmux_end *shmux_listener_take(struct shmux_listener *l);
 
 /**
- * shmux_listener_unqueue() - a session leaves the queue that it is in
- * @s: queued
+ * shmux_listener_unqueue() - a session leaves the queue or the line it is in
+ * @s: any
+ *
+ * To be followed by shmux_listener_offer().
  *
  * Context: the namespace's lock is held.
  */
 void shmux_listener_unqueue(struct shmux_session *s);
+
+/**
+ * shmux_listener_offer() - there may be room again
+ * @sn: a namespace
+ * @name: of a listener, if it is there
+ *
+ * Wakes the first in the line, if there is room in the queue.
+ *
+ * Context: may sleep.
+ */
+void shmux_listener_offer(struct shmux_net *sn, const char *name);
 
 /**
  * shmux_listener_poll() - what poll tells of a listener

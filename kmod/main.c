@@ -13,6 +13,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -151,6 +152,16 @@ union shmux_arg {
 	};
 };
 
+/* What has just been unmapped may be charged for still. */
+static struct shmux_session *new_session(void)
+{
+	struct shmux_session *s = shmux_session_new();
+
+	if (s == ERR_PTR(-EDQUOT) && shmux_session_settle())
+		s = shmux_session_new();
+	return s;
+}
+
 static int on_create(struct shmux_file *f, union shmux_arg *u,
 		     struct shmux_gift *gift)
 {
@@ -166,12 +177,14 @@ static int on_create(struct shmux_file *f, union shmux_arg *u,
 	if (f->listener || (e && e->region))
 		return -EBADFD;
 	if (!e) {
-		s = shmux_session_new();
+		s = new_session();
 		if (IS_ERR(s))
 			return PTR_ERR(s);
 		e = &s->ends[0];
 	}
 	err = shmux_end_create(e, arg);
+	if (err == -EDQUOT && shmux_session_settle())
+		err = shmux_end_create(e, arg);
 	if (!s)
 		return err;
 	if (err)
@@ -226,7 +239,9 @@ static int on_accept(struct shmux_file *f, union shmux_arg *u,
 		err = shmux_listener_wait(l, &deadline);
 		if (err)
 			break;
-		err = gift_prepare(gift);
+		/* Once: what is put here goes only when we return. */
+		if (!gift->file)
+			err = gift_prepare(gift);
 		if (err)
 			break;
 		e = shmux_listener_take(l);
@@ -237,7 +252,6 @@ static int on_accept(struct shmux_file *f, union shmux_arg *u,
 			break;
 		}
 		/* Another was quicker, or who had connected is gone. */
-		gift_drop(gift);
 	}
 	u->accept.timeout = shmux_deadline_left(&deadline);
 	return err;
@@ -255,7 +269,7 @@ static int on_pair(struct shmux_file *f, union shmux_arg *u,
 		return -EINVAL;
 	if (f->end || f->listener)
 		return -EBADFD;
-	s = shmux_session_new();
+	s = new_session();
 	if (IS_ERR(s))
 		return PTR_ERR(s);
 	err = gift_prepare(gift);
@@ -334,7 +348,9 @@ static int on_wait(struct shmux_file *f, union shmux_arg *u,
 		if (!shmux_session_joined(e->session))
 			return -ENOTCONN;
 		if (!shmux_session_over(e->session))
-			shmux_bell_kick(shmux_end_other(e), deadline.at);
+			shmux_bell_kick(shmux_end_other(e),
+					deadline.at &&
+					atomic_read(&e->kicks) == u->wait.seen);
 	}
 	err = shmux_bell_wait(e, u->wait.seen, &u->wait.kicks, &deadline);
 	u->wait.timeout = shmux_deadline_left(&deadline);
@@ -481,13 +497,16 @@ static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	    cmd != _IO(SHMUX_IOC_TYPE, _IOC_NR(cmd)) ||
 	    _IOC_NR(cmd) >= ARRAY_SIZE(shmux_requests))
 		return -ENOTTY;
-	r = &shmux_requests[_IOC_NR(cmd)];
+	r = &shmux_requests[array_index_nospec(_IOC_NR(cmd),
+					       ARRAY_SIZE(shmux_requests))];
 	if (!r->run)
 		return -ENOTTY;
 	if (get_user(size, (u32 __user *)to))
 		return -EFAULT;
-	if (size < r->size || size > PAGE_SIZE)
+	if (size < r->size)
 		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	err = copy_struct_from_user(&u, r->size, to, size);
 	if (err)
 		return err;
@@ -495,6 +514,9 @@ static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	u.size = size;
 	if (u.flags & ~r->flags)
 		return -EINVAL;
+	/* What cannot be told had better not be done. */
+	if (r->tells && put_user(size, (u32 __user *)to))
+		return -EFAULT;
 
 	if (r->locks) {
 		err = mutex_lock_interruptible(&f->lock);
@@ -538,7 +560,8 @@ static int shmux_flush(struct file *file, fl_owner_t id)
 
 	/* A thread may have descriptors of its own, and end before the others. */
 	if (!(current->flags & PF_EXITING) ||
-	    atomic_read(&current->signal->live))
+	    (atomic_read(&current->signal->live) &&
+	     !(READ_ONCE(current->signal->flags) & SIGNAL_GROUP_EXIT)))
 		return 0;
 	if (e && shmux_end_is_owned(e))
 		shmux_end_die(e, SHMUX_CAUSE_DEATH);
@@ -641,7 +664,7 @@ static void __exit shmux_exit(void)
 {
 	misc_deregister(&shmux_device);
 	shmux_netlink_exit();
-	shmux_region_exit();
+	shmux_session_exit();
 	shmux_net_exit();
 }
 

@@ -5,6 +5,7 @@
 #include "net.h"
 
 #include <linux/nsproxy.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <net/netns/generic.h>
 
@@ -27,7 +28,9 @@ static int __net_init shmux_net_begin(struct net *net)
 	sn->net = net;
 	spin_lock_init(&sn->lock);
 	hash_init(sn->names);
-	init_waitqueue_head(&sn->room);
+	ratelimit_state_init(&sn->often, 5 * HZ, 10);
+	/* It is we who say nothing, not the log. */
+	ratelimit_set_flags(&sn->often, RATELIMIT_MSG_ON_RELEASE);
 	xa_init_flags(&sn->listeners, XA_FLAGS_ALLOC1);
 	xa_init_flags(&sn->sessions, XA_FLAGS_ALLOC1);
 	return 0;

@@ -18,8 +18,8 @@
 #define KMOD_NET_H
 
 #include <linux/hashtable.h>
+#include <linux/ratelimit_types.h>
 #include <linux/spinlock.h>
-#include <linux/wait.h>
 #include <linux/xarray.h>
 #include <net/net_namespace.h>
 
@@ -30,22 +30,22 @@
  * @net: it
  * @lock: see above
  * @names: of listeners (@lock)
- * @room: woken when a full queue has room again, or its listener is gone
  * @listeners: by number
  * @sessions: by number
  * @next_listener: where the search for a number begins
  * @next_session: likewise
+ * @often: how often a quota that is hit is told of
  * @usage: what its processes have (quota.c's lock)
  */
 struct shmux_net {
 	struct net *net;
 	spinlock_t lock;	/* names, queues, states */
 	DECLARE_HASHTABLE(names, 8);
-	wait_queue_head_t room;
 	struct xarray listeners;
 	struct xarray sessions;
 	u32 next_listener;
 	u32 next_session;
+	struct ratelimit_state often;
 	u64 usage[SHMUX_NR_RESOURCES];
 };
 

@@ -194,7 +194,9 @@ void shmux_netlink_tell(struct shmux_session *s, enum shmux_cmd cmd)
 	if (!skb)
 		return;
 	spin_lock(&s->sn->lock);
-	err = put_session(skb, &v, 0, 0, 0, cmd, s);
+	/* That it is up comes before that it is down, or not at all. */
+	err = cmd == SHMUX_CMD_SESSION_UP && s->over ?
+		      -ECONNRESET : put_session(skb, &v, 0, 0, 0, cmd, s);
 	spin_unlock(&s->sn->lock);
 	if (err)
 		nlmsg_free(skb);
@@ -348,16 +350,13 @@ static int limit_set(struct sk_buff *skb, struct genl_info *info)
 void shmux_netlink_tell_quota(struct shmux_net *sn, enum shmux_scope scope,
 			      enum shmux_resource resource, kuid_t user)
 {
-	static DEFINE_RATELIMIT_STATE(often, 5 * HZ, 10);
 	struct viewer v = everybody(sn);
 	struct sk_buff *skb;
 	void *hdr;
 
 	if (!genl_has_listeners(&shmux_family, sn->net, GROUP_EVENTS))
 		return;
-	/* It is we who say nothing, not the log. */
-	ratelimit_set_flags(&often, RATELIMIT_MSG_ON_RELEASE);
-	if (!__ratelimit(&often))
+	if (!__ratelimit(&sn->often))
 		return;
 	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	if (!skb)

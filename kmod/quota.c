@@ -180,7 +180,8 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
 
 	spin_lock(&quota_lock);
 	c.user = account_get(user, &fresh[0]);
-	if (!uid_eq(user, outer))
+	/* What root keeps in namespaces is bound by theirs, not by root's quota. */
+	if (!uid_eq(user, outer) && !uid_eq(outer, GLOBAL_ROOT_UID))
 		c.outer = account_get(outer, &fresh[1]);
 	hit = scope_hit(&c);
 	if (hit == SHMUX_NR_SCOPES) {

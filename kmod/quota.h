@@ -8,7 +8,7 @@
  *
  * A user namespace gives its maker many users. So what is made inside is charged
  * to two users, the one inside and the one that owns the outermost namespace
- * below the initial one.
+ * below the initial one, unless that is root.
  */
 #ifndef KMOD_QUOTA_H
 #define KMOD_QUOTA_H

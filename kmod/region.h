@@ -6,9 +6,8 @@
  * that has no name and no descriptor, of a size that nobody can change. Mappings
  * refer to that file, not to ours: they outlive the session, and futexes work.
  *
- * Made at CREATE, constant from then on, freed with the session (session.h). A
- * mapping may be there still: then the region lingers, and with it what its maker
- * was charged, until the mapping has gone.
+ * Made at CREATE, constant from then on, freed with the session (session.h), which
+ * waits until no mapping is there any more: so long its maker is charged.
  */
 #ifndef KMOD_REGION_H
 #define KMOD_REGION_H
@@ -25,15 +24,13 @@ struct vm_area_struct;
  *	the file, too, that refuses writing, to whoever maps anew what is mapped
  *	(remap_file_pages) or opens what a mapping stands for (constant)
  * @size: bytes (constant)
- * @charge: for @size bytes (constant); its namespace is kept
- * @node: among those that linger (their lock)
+ * @charge: for @size bytes (constant)
  */
 struct shmux_region {
 	struct file *file;
 	struct file *view;
 	u32 size;
 	struct shmux_charge charge;
-	struct list_head node;
 };
 
 /**
@@ -43,10 +40,18 @@ struct shmux_region {
  * @populate: bytes from the start that are to be there, and paid for, now
  *
  * Context: may sleep.
- * Return: it, or an ERR_PTR: -EDQUOT, -ENOMEM, -EINTR.
+ * Return: it, or an ERR_PTR: -EDQUOT, -ENOMEM, -ENFILE, -EINTR.
  */
 struct shmux_region *shmux_region_new(struct shmux_net *sn, u32 size,
 				      u32 populate);
+
+/**
+ * shmux_region_is_mapped() - does a mapping need it?
+ * @r: it, or NULL
+ *
+ * Return: whether some process has it mapped.
+ */
+bool shmux_region_is_mapped(const struct shmux_region *r);
 
 /**
  * shmux_region_free() - when no end has it any more
@@ -68,8 +73,5 @@ void shmux_region_free(struct shmux_region *r);
  */
 int shmux_region_map(struct shmux_region *r, struct vm_area_struct *vma,
 		     bool writable);
-
-/* When nobody has any more; those that linger go, too. */
-void shmux_region_exit(void);
 
 #endif /* KMOD_REGION_H */

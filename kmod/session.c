@@ -5,9 +5,11 @@
 #include "session.h"
 
 #include <linux/err.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "bell.h"
 #include "counters.h"
@@ -75,9 +77,14 @@ err_free:
 	return ERR_PTR(err == -EDQUOT ? err : -ENOMEM);
 }
 
-static void session_free(struct kref *ref)
+static bool is_mapped(const struct shmux_session *s)
 {
-	struct shmux_session *s = container_of(ref, struct shmux_session, ref);
+	return shmux_region_is_mapped(s->ends[0].region) ||
+	       shmux_region_is_mapped(s->ends[1].region);
+}
+
+static void destroy(struct shmux_session *s)
+{
 	struct shmux_net *sn = s->sn;
 
 	spin_lock(&sn->lock);
@@ -89,6 +96,88 @@ static void session_free(struct kref *ref)
 	shmux_quota_uncharge(&s->charge);
 	shmux_net_put(sn);
 	kfree(s);
+}
+
+/* Between looks whether the mappings of those that linger have gone. */
+#define LINGER_CHECK (HZ / 2)
+
+static DEFINE_SPINLOCK(linger_lock);
+static LIST_HEAD(lingering);
+/* Held by who looks through them. */
+static DEFINE_MUTEX(linger_check_lock);
+
+static void linger_check(struct work_struct *work);
+static DECLARE_DELAYED_WORK(linger_work, linger_check);
+
+/* Let those go that can. Return: whether there were any, and how many are left. */
+static bool settle(bool *more)
+{
+	struct shmux_session *s, *tmp;
+	LIST_HEAD(look);
+	bool any;
+
+	mutex_lock(&linger_check_lock);
+	spin_lock(&linger_lock);
+	list_splice_init(&lingering, &look);
+	spin_unlock(&linger_lock);
+	any = !list_empty(&look);
+	list_for_each_entry_safe(s, tmp, &look, queue) {
+		if (!is_mapped(s)) {
+			list_del(&s->queue);
+			destroy(s);
+		}
+		cond_resched();
+	}
+	spin_lock(&linger_lock);
+	list_splice(&look, &lingering);
+	*more = !list_empty(&lingering);
+	spin_unlock(&linger_lock);
+	mutex_unlock(&linger_check_lock);
+	return any;
+}
+
+static void linger_check(struct work_struct *work)
+{
+	bool more;
+
+	settle(&more);
+	if (more)
+		schedule_delayed_work(&linger_work, LINGER_CHECK);
+}
+
+bool shmux_session_settle(void)
+{
+	bool more;
+
+	return settle(&more);
+}
+
+static void session_free(struct kref *ref)
+{
+	struct shmux_session *s = container_of(ref, struct shmux_session, ref);
+
+	if (!is_mapped(s)) {
+		destroy(s);
+		return;
+	}
+	spin_lock(&linger_lock);
+	list_add_tail(&s->queue, &lingering);
+	spin_unlock(&linger_lock);
+	schedule_delayed_work(&linger_work, LINGER_CHECK);
+}
+
+void shmux_session_put(struct shmux_session *s)
+{
+	kref_put(&s->ref, session_free);
+}
+
+void shmux_session_exit(void)
+{
+	struct shmux_session *s, *tmp;
+
+	cancel_delayed_work_sync(&linger_work);
+	list_for_each_entry_safe(s, tmp, &lingering, queue)
+		destroy(s);
 }
 
 struct shmux_end *shmux_session_join(struct shmux_session *s)
@@ -109,8 +198,7 @@ bool shmux_session_end(struct shmux_session *s, enum shmux_cause cause,
 	lockdep_assert_held(&s->sn->lock);
 	if (s->over)
 		return false;
-	if (s->listener)
-		shmux_listener_unqueue(s);
+	shmux_listener_unqueue(s);
 	s->side = side;
 	/* Pairs with the acquire in shmux_session_over(). */
 	smp_store_release(&s->over, cause);
@@ -303,6 +391,7 @@ void shmux_end_die(struct shmux_end *e, enum shmux_cause cause)
 	spin_unlock(&s->sn->lock);
 	if (!news)
 		return;
+	shmux_listener_offer(s->sn, s->name);
 	if (cause == SHMUX_CAUSE_DEATH)
 		shmux_count(SHMUX_A_COUNTER_DEATHS);
 	shmux_session_tell(s);
@@ -315,5 +404,5 @@ void shmux_end_die(struct shmux_end *e, enum shmux_cause cause)
 void shmux_end_put(struct shmux_end *e)
 {
 	shmux_end_die(e, SHMUX_CAUSE_HANG_UP);
-	kref_put(&e->session->ref, session_free);
+	shmux_session_put(e->session);
 }

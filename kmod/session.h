@@ -19,8 +19,10 @@
  * once is read without it: @region, @ready, @joined, @over, with acquire.
  *
  * Teardown: the end dies (out of the queue, over, everybody woken), then the
- * file's reference is put; with the last one nobody can find the session but by
- * its number, from which it is taken under the lock, and it is freed.
+ * file's reference is put. After the last one a region may be mapped still: then
+ * the session lingers, is shown, and is charged for, until it is not. In the end
+ * nobody can find it but by its number, from which it is taken under the lock, and
+ * it is freed.
  */
 #ifndef KMOD_SESSION_H
 #define KMOD_SESSION_H
@@ -81,8 +83,10 @@ struct shmux_end {
  * @born: CLOCK_MONOTONIC (constant)
  * @charge: for one session (constant)
  * @name: that it was connected to, zero-padded, or none (lock)
- * @queue: place in the queue of @listener (lock)
+ * @queue: place in the queue of @listener, or among those that wait for room
+ *	there; once nobody has it, among those that linger (lock; theirs)
  * @listener: in whose queue it is, or NULL (lock)
+ * @connecting: somebody is in CONNECT (lock)
  * @joined: both ends are somebody's (lock; set once)
  * @over: a cause, or 0 (lock; set once)
  * @side: which end was the cause (lock; before @over)
@@ -98,6 +102,7 @@ struct shmux_session {
 	char name[SHMUX_NAME_SIZE];
 	struct list_head queue;
 	struct shmux_listener *listener;
+	bool connecting;
 	bool joined;
 	enum shmux_cause over;
 	u32 side;
@@ -146,6 +151,25 @@ bool shmux_end_is_ready(const struct shmux_end *e);
 struct shmux_session *shmux_session_new(void);
 
 /**
+ * shmux_session_put() - let go
+ * @s: kept by kref_get() on its @ref
+ *
+ * Context: may sleep.
+ */
+void shmux_session_put(struct shmux_session *s);
+
+/**
+ * shmux_session_settle() - let those go that linger without need
+ *
+ * Context: may sleep.
+ * Return: whether there were any that linger.
+ */
+bool shmux_session_settle(void);
+
+/* When nobody has any more; those that linger go, too. */
+void shmux_session_exit(void);
+
+/**
  * shmux_session_join() - give away the other end
  * @s: lone or queued
  *
@@ -161,8 +185,8 @@ struct shmux_end *shmux_session_join(struct shmux_session *s);
  * @cause: why
  * @side: by whom
  *
- * Does nothing if it is over already. Who waits for the room that it leaves in
- * a queue is woken; who waits for the session is not: see shmux_session_tell().
+ * Does nothing if it is over already. Who waits for it is not woken, nor who
+ * waits for the room that it leaves in a queue: see shmux_session_tell().
  *
  * Context: the namespace's lock is held.
  * Return: whether it was not over before.
@@ -174,7 +198,8 @@ bool shmux_session_end(struct shmux_session *s, enum shmux_cause cause,
  * shmux_session_tell() - wake everybody at both ends, for something has happened
  * @s: any, kept
  *
- * Context: any but a raw lock's; the namespace's lock may be held.
+ * Context: any but a raw lock's. Not under the namespace's lock: who waits may be
+ * many, and strangers.
  */
 void shmux_session_tell(struct shmux_session *s);
 

@@ -723,6 +723,99 @@ TEST_F(name, queue_that_is_full_is_waited_for)
 	close(fds[1]);
 }
 
+TEST_F(name, room_in_the_queue_is_for_who_has_waited_longest)
+{
+	struct caller callers[3];
+	int fds[2], far;
+
+	fill(_metadata, self, fds);
+	for (int i = 0; i < 3; i++) {
+		caller_start(&callers[i], connect_job, self->name, end_new(), HANGS);
+		ASSERT_TRUE(worker_wait_blocked(&callers[i].worker));
+	}
+	/* Who gives up is passed over. */
+	ASSERT_EQ(0, file_hang_up(callers[0].fd));
+	EXPECT_EQ(-ECONNRESET, worker_join(&callers[0].worker));
+
+	far = listener_accept(self->listener, HANGS);
+	EXPECT_LE(0, far);
+	close(far);
+	EXPECT_EQ(0, worker_join(&callers[1].worker));
+	EXPECT_TRUE(worker_wait_blocked(&callers[2].worker));
+
+	ASSERT_EQ(0, file_hang_up(fds[1]));
+	EXPECT_EQ(0, worker_join(&callers[2].worker));
+	for (int i = 0; i < 3; i++)
+		close(callers[i].fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+TEST_F(name, queue_is_waited_for_by_one_thread_of_an_end)
+{
+	struct caller caller;
+	int fds[2];
+
+	fill(_metadata, self, fds);
+	caller_start(&caller, connect_job, self->name, end_new(), HANGS);
+	ASSERT_TRUE(worker_wait_blocked(&caller.worker));
+
+	EXPECT_EQ(-EBADFD, end_connect(caller.fd, self->name, NO_WAIT));
+
+	ASSERT_EQ(0, file_hang_up(caller.fd));
+	EXPECT_EQ(-ECONNRESET, worker_join(&caller.worker));
+	close(caller.fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* The first of what /proc/sys/fs/file-nr says. */
+static long nr_files(void)
+{
+	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
+	long nr = -1;
+
+	if (f) {
+		if (fscanf(f, "%ld", &nr) != 1)
+			nr = -1;
+		fclose(f);
+	}
+	return nr;
+}
+
+static int64_t accept_all_job(void *arg)
+{
+	struct caller *c = arg;
+	int fd;
+
+	while ((fd = listener_accept(c->fd, HANGS)) >= 0)
+		close(fd);
+	return fd;
+}
+
+TEST_F(name, who_comes_and_goes_costs_who_accepts_nothing)
+{
+	struct caller caller;
+	long before;
+	int fd;
+
+	caller_start(&caller, accept_all_job, self->name, self->listener, HANGS);
+	ASSERT_TRUE(worker_wait_blocked(&caller.worker));
+	before = nr_files();
+	ASSERT_LT(0, before);
+	for (int i = 0; i < 2000; i++) {
+		fd = end_new();
+		ASSERT_LE(0, fd);
+		if (!end_connect(fd, self->name, HANGS))
+			file_hang_up(fd);
+		close(fd);
+	}
+	EXPECT_GT(before + 500, nr_files());
+
+	ASSERT_EQ(0, file_hang_up(self->listener));
+	EXPECT_EQ(-ECONNRESET, worker_join(&caller.worker));
+}
+
 TEST_F(name, queue_that_is_full_is_waited_for_in_vain_when_the_listener_goes)
 {
 	struct caller caller;

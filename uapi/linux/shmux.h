@@ -31,8 +31,9 @@
  * process that said ACCEPT, PAIR, CREATE, CONNECT or ADOPT last; that it has
  * exited, or that all threads of it were killed, ends the session, though a child
  * may still hold a copy of the descriptor which the owner had when it exited.
- * A process that shares its table of descriptors (CLONE_FILES, but for threads)
- * has exited in this sense when the last that shares it has.
+ * While another process shares its table of descriptors (CLONE_FILES, but for
+ * threads) a process is not seen to exit; the last descriptor's end is then the
+ * session's.
  * An owner that closes its descriptor leaves the end to those who have one.
  * exec keeps the owner; descriptors are close-on-exec if they come from here,
  * and as O_CLOEXEC says if they come from open(2).
@@ -41,12 +42,17 @@
  * ======
  * mmap with MAP_SHARED at an offset of SHMUX_MMAP_OWN maps our region, at
  * SHMUX_MMAP_PEER the other one; any part of it, whole pages. Ours may be
- * written, theirs never: no mprotect makes it so. Neither grows, nor can be
- * executed. Mappings outlive the session and the descriptors. The first
+ * written, theirs never: no mprotect makes it so. MAP_PRIVATE, PROT_EXEC, and to
+ * grow are refused for both. Mappings outlive the session and the descriptors. The first
  * @populate bytes are there, zeroed, when CREATE returns, and are charged to
  * the control group of who said so; the others appear as they are touched, and
  * are charged to whoever touches them first. What a region has declared counts
- * in its maker's quota for as long as either end or any mapping of it is there.
+ * in its maker's quota, and the session in that of who made it, for as long as
+ * either end or any mapping is there.
+ *
+ * mmap fails with EINVAL (not shared, or beyond the region's end), EACCES (to be
+ * written or executed where that is not to be), EBADFD (no end, or no region yet)
+ * and ENOTCONN (theirs, and it is not ready).
  *
  * Kicks
  * =====
@@ -62,6 +68,8 @@
  *   EPOLLHUP, EPOLLRDHUP  it is over: the other end is dead, or has refused
  * and of a listener
  *   EPOLLIN               ACCEPT need not wait
+ * A file that is nothing yet has EPOLLERR; an epoll set is to be given it, or
+ * given it again, once it is something.
  *
  * Structures
  * ==========
@@ -78,7 +86,7 @@
  * ======
  * The same everywhere:
  *   EAGAIN       asked not to wait
- *   ECONNRESET   the other end is dead
+ *   ECONNRESET   the other end is dead, or this one (or a listener) has hung up
  *   EDQUOT       a quota of the user, the namespace or the machine is spent
  *   EFAULT       not our memory
  *   EINTR        a signal
@@ -127,6 +135,7 @@
  * Of a file that is nothing yet, or an end without a region.
  *
  * EMSGSIZE: the region is larger than the other end takes, or theirs than we do.
+ * ENFILE: there are too many files in the machine.
  */
 struct shmux_ioc_create {
 	__u32 size;
@@ -179,8 +188,9 @@ struct shmux_ioc_listen {
  * @timeout: ns; what is left is written back
  * @name: whose
  *
- * Of an end with a region that has not been anywhere. Waits only for room in the
- * backlog. Who we are is noted now.
+ * Of an end with a region that has not been anywhere, nor is in CONNECT by
+ * another thread. Waits only for room in the backlog, first come, first served.
+ * Who we are is noted now.
  *
  * ECONNREFUSED: nobody listens by this name. EACCES: not to us.
  */
@@ -245,8 +255,8 @@ struct shmux_ioc_pair {
  * @timeout: ns; what is left is written back
  *
  * Of an end that has a region and a queue or another end to wait for. To refuse
- * takes no region. When this succeeds the session is open, and what the other
- * wrote before it was ready can be read.
+ * takes no region. When this succeeds the session is open, or has been, and what
+ * the other wrote before it was ready can be read.
  *
  * ECONNABORTED: the other end has refused. ECONNREFUSED: the listener has gone
  * before it accepted us.
@@ -308,8 +318,8 @@ struct shmux_ioc_peer {
  * @size: of this structure
  * @flags: 0 or SHMUX_WAIT_KICK
  * @seen: the count that the caller knows of; 0 at first
- * @kicks: out, except with EINVAL: the count. It has been told now (with EFAULT,
- *	too), and is no reason for EPOLLIN any more.
+ * @kicks: out, except with EINVAL, EBADFD and ENOTCONN: the count. It has been
+ *	told now, and is no reason for EPOLLIN any more.
  * @timeout: ns; what is left is written back
  *
  * Several threads may. In one system call with SHMUX_WAIT_KICK: kick the other
