@@ -117,7 +117,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 # --- targets -----------------------------------------------------------------
 
 .PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
-.PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm
+.PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -315,6 +315,10 @@ check-vm:
 	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
 	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run $(addprefix tests/vm/,6.1 6.12 6.1-rt 6.12-rt)
 
+# This very machine.
+check-here:
+	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)/here' KDIR='$(KDIR)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/here
+
 # --- installing --------------------------------------------------------------
 
 D = $(DESTDIR)
@@ -370,6 +374,7 @@ help:
 	'  make dkms-install, make dkms-remove' \
 	'                the module by DKMS, for this kernel and those to come' \
 	'  make check-vm run the tests of the module in four kernels, in virtual machines' \
+	'  make check-here   and in the kernel that runs: builds, loads, tests, unloads' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \
