@@ -349,4 +349,28 @@ static inline struct genl events_await(int fd)
 	return events_take(fd);
 }
 
+/*
+ * Hit a limit that is set to be hit by one session more, until that is told: it
+ * is told so often and no more. Return: whether it was.
+ */
+static inline bool quota_hit_is_told(void)
+{
+	int fd = events_open();
+	bool told = false;
+
+	for (int i = 0; i < 100 && !told; i++) {
+		struct genl g;
+
+		genl_must(end_new() == -EDQUOT);
+		g = events_take(fd);
+		for (unsigned int j = 0; j < g.nr; j++)
+			told |= genl_command(genl_message(&g, j)) == SHMUX_CMD_QUOTA_HIT;
+		genl_free(&g);
+		if (!told)
+			usleep(100000);
+	}
+	close(fd);
+	return told;
+}
+
 #endif /* TESTS_KMOD_GENL_H */
