@@ -433,7 +433,7 @@ TEST_F(argument, not_our_memory_is_refused)
 	EXPECT_STILL_ANSWERED();
 }
 
-TEST_F(argument, where_nothing_can_come_back_nothing_is_given)
+TEST_F(argument, where_nothing_can_come_back_nothing_is_done)
 {
 	int fds = nr_fds();
 	void *arg = put(self, variant, 0);
@@ -442,7 +442,10 @@ TEST_F(argument, where_nothing_can_come_back_nothing_is_given)
 		SKIP(return, "this one tells nothing");
 	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
 	EXPECT_EQ(-EFAULT, ask(self, variant, arg));
+	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ | PROT_WRITE));
+
 	EXPECT_EQ(fds, nr_fds());
+	EXPECT_STILL_ANSWERED();
 }
 
 TEST_F(argument, that_tells_nothing_may_be_constant)

@@ -869,6 +869,52 @@ TEST(thread_with_descriptors_of_its_own_may_end)
 	close(f.near);
 }
 
+/* The thread has a copy of its own, and so has a child of it; the process has none. */
+static int64_t copy_job(void *arg)
+{
+	if (unshare(CLONE_FILES))
+		return -errno;
+	hold_copies(leash_of_holder);
+	close(leash_of_holder[1]);
+	child_say(arg, 'h');
+	for (;;)
+		pause();
+}
+
+static void work_with_a_copy_in_a_thread(struct child *c, int fd)
+{
+	struct worker worker;
+
+	worker_start(&worker, copy_job, c);
+	child_hear(c);
+	close(fd);
+	close(leash_of_holder[1]);
+	child_say(c, 'c');
+	for (;;)
+		pause();
+}
+
+TEST(thread_with_descriptors_of_its_own_is_killed_with_its_process)
+{
+	struct far f;
+
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(0, pipe2(leash_of_holder, O_CLOEXEC));
+		far_start(_metadata, &f, work_with_a_copy_in_a_thread);
+		ASSERT_EQ('h', child_hear(&f.child));
+		child_say(&f.child, 'g');
+		ASSERT_EQ('c', child_hear(&f.child));
+		close(leash_of_holder[0]);
+		EXPECT_ALIVE(f.near);
+
+		EXPECT_EQ(-SIGKILL, child_kill(&f.child));
+
+		EXPECT_OVER(f.near);
+		close(leash_of_holder[1]);
+		close(f.near);
+	}
+}
+
 /* A process that shares our table of descriptors, and waits for a word. */
 static int share_table(void *arg)
 {
@@ -889,7 +935,7 @@ static void work_share(struct child *c, int fd)
 	syscall(SYS_exit_group, 0);
 }
 
-TEST(process_that_shares_its_descriptors_has_exited_when_the_last_one_has)
+TEST(process_that_shares_its_descriptors_is_not_seen_to_exit)
 {
 	struct far f;
 

@@ -2,6 +2,7 @@
 /*
  * kick.c - kicks: WAIT, poll and eventfds tell of every one, and of the end
  */
+#include <sched.h>
 #include <sys/eventfd.h>
 
 #include "device.h"
@@ -255,6 +256,44 @@ TEST_F(kick, time_that_is_too_long_for_a_clock_does_not_run_out)
 	}
 }
 
+TEST_F(kick, wait_takes_as_long_in_a_time_namespace)
+{
+	struct child c;
+
+	if (child_fork(&c)) {
+		int fd;
+
+		if (unshare(CLONE_NEWTIME))
+			_exit(4);
+		fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+		must(write(fd, "monotonic 100000 0", 18) == 18);
+		if (!fork()) {
+			struct waiter w = { .fd = self->near, .timeout = A_WHILE };
+			uint64_t begin = shmux_now();
+
+			must(begin > 100000 * SEC);
+			must(wait_job(&w) == -ETIMEDOUT);
+			must(shmux_now() - begin >= A_WHILE);
+			child_say(&c, 'w');
+			w.timeout = HANGS;
+			must(!wait_job(&w));
+			must(w.timeout && w.timeout < HANGS);
+			child_say(&c, 'k');
+			_exit(0);
+		}
+		child_hear(&c);
+		_exit(0);
+	}
+	if (child_hear(&c) != 'w') {
+		EXPECT_EQ(4, child_end(&c));
+		SKIP(return, "may not make a time namespace");
+	}
+	ASSERT_EQ(0, end_kick(self->far));
+	EXPECT_EQ('k', child_hear(&c));
+	child_say(&c, 'x');
+	EXPECT_EQ(0, child_end(&c));
+}
+
 static void on_signal(int signal)
 {
 }
@@ -454,6 +493,16 @@ TEST_F(kick, what_was_written_before_it_is_seen_after_it)
 /* --- poll ------------------------------------------------------------------------------ */
 
 #define HUP (POLLHUP | POLLRDHUP)
+
+TEST(kick_is_not_to_be_polled_for_before_a_file_is_anything)
+{
+	int fd = device_open();
+
+	EXPECT_EQ(POLLERR, file_polls(fd, POLLIN | POLLOUT));
+	ASSERT_EQ(0, end_create(fd));
+	EXPECT_EQ(0, file_polls(fd, POLLIN | POLLOUT));
+	close(fd);
+}
 
 TEST_F(kick, is_polled_until_a_wait_tells_it)
 {
