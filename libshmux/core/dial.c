@@ -221,6 +221,28 @@ static int dial_memfd(const struct shmux__address *address,
 }
 
 /*
+ * Who listens is known before it answers, and a stranger is not waited for. That
+ * it was root does not tell who will answer.
+ */
+static int look_who_listens(int fd, const struct shmux__address *address,
+			    const struct shmux_session_options *options,
+			    const struct shmux__dial_terms *terms)
+{
+	struct shmux_peer peer;
+	uint32_t size;
+	int err = shmux__device_peer(fd, &peer, &size);
+
+	if (err || peer.uid == 0)
+		return err;
+	err = terms->accepts(terms->arg, &peer);
+	if (err)
+		shmux__say(options, "no session at %s with process %ld of user %lu: %s",
+			   address->kmod, (long)peer.pid, (unsigned long)peer.uid,
+			   reason(err, false, SHMUX_ROLE_DIALLER));
+	return err;
+}
+
+/*
  * By way of @fd, a file of the device's. @is_final: what we learn is all that
  * there is to learn, since the time is over, or one whom we accept has answered.
  */
@@ -239,11 +261,13 @@ static int dial_kmod(int fd, const struct shmux__address *address,
 		return err;
 	err = shmux__device_connect(fd, address->name, terms->deadline,
 				    terms->cancelled);
-	if (!err)
-		err = meet(&m, address->kmod, terms, session);
-	else if (err == -EACCES)
+	if (err == -EACCES)
 		shmux__say(options, "no session at %s: it does not let us connect (EACCES)",
 			   address->kmod);
+	if (!err)
+		err = look_who_listens(fd, address, options, terms);
+	if (!err)
+		err = meet(&m, address->kmod, terms, session);
 	*is_final = !err || err == -ETIMEDOUT || err == -ECANCELED ||
 		    (shmux__hello_was_answered(m.hello) &&
 		     !terms->accepts(terms->arg, shmux__meeting_peer(&m)));

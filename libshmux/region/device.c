@@ -111,6 +111,21 @@ int shmux__device_connect(int fd, const char *name, uint64_t deadline,
 	}
 }
 
+int shmux__device_peer(int fd, struct shmux_peer *peer, uint32_t *region_size)
+{
+	struct shmux_ioc_peer ask = { .size = sizeof(ask) };
+
+	if (ioctl(fd, SHMUX_IOC_PEER, &ask))
+		return -errno;
+	*peer = (struct shmux_peer){
+		.pid = ask.pid,
+		.uid = ask.uid,
+		.gid = ask.gid,
+	};
+	*region_size = ask.region_size;
+	return 0;
+}
+
 int shmux__device_pair(int fds[2])
 {
 	struct shmux_ioc_pair pair = { .size = sizeof(pair) };

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <shmux/common.h>
+
 /* A file that is nothing yet. Return: descriptor; -ENODEV: no module; -errno. */
 int shmux__device_open(void);
 
@@ -41,6 +43,12 @@ int shmux__device_accept(int listener);
  */
 int shmux__device_connect(int fd, const char *name, uint64_t deadline,
 			  const uint32_t *cancelled);
+
+/*
+ * Who is at the other end of @fd, which has connected or is met. Until then it is
+ * who listens, and has no region. Return: 0; -ENOTCONN; or another -errno.
+ */
+int shmux__device_peer(int fd, struct shmux_peer *peer, uint32_t *region_size);
 
 /* Two ends, joined, without regions. Return: 0 or -errno. */
 int shmux__device_pair(int fds[2]);

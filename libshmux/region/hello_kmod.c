@@ -24,6 +24,7 @@
 
 #include <linux/shmux.h>
 
+#include "region/device.h"
 #include "region/hello_kind.h"
 #include "region/kmod.h"
 
@@ -38,21 +39,6 @@ static int make_region(struct shmux__hello *h)
 	if (!err && p->format)
 		p->format(p->arg, h->region->own);
 	return err;
-}
-
-static int ask_peer(struct shmux__hello *h, uint32_t *region_size)
-{
-	struct shmux_ioc_peer peer = { .size = sizeof(peer) };
-
-	if (ioctl(h->fd, SHMUX_IOC_PEER, &peer))
-		return -errno;
-	h->peer = (struct shmux_peer){
-		.pid = peer.pid,
-		.uid = peer.uid,
-		.gid = peer.gid,
-	};
-	*region_size = peer.region_size;
-	return 0;
 }
 
 static void refuse(struct shmux__hello *h, int err)
@@ -118,7 +104,7 @@ static int hello_step(struct shmux__hello *h)
 		return err;
 	/* Also of one that refuses us. */
 	if (!err || h->was_refused) {
-		peer_err = ask_peer(h, &size);
+		peer_err = shmux__device_peer(h->fd, &h->peer, &size);
 		h->was_answered = !peer_err;
 		err = err ? err : peer_err;
 	}
@@ -171,7 +157,7 @@ int shmux__hello_kmod_open(int fd, enum shmux_role role,
 	if (role == SHMUX_ROLE_DIALLER || !params->in_person)
 		err = make_region(h);
 	else
-		err = ask_peer(h, &size);
+		err = shmux__device_peer(h->fd, &h->peer, &size);
 	if (err) {
 		shmux__hello_close(h);
 		return err;

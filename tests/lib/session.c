@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "kselftest_harness.h"
+#include "linux/shmux.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "process.h"
@@ -792,6 +793,66 @@ TEST_F(attach, goes_over_a_stream_socket_in_either_role)
 	EXPECT_EQ(SHMUX_ROLE_ACCEPTOR, shmux_session_role(session));
 	shmux_session_close(session, 0);
 	EXPECT_EQ(0, far_stop(&self->far));
+}
+
+static int64_t side_attach_as_acceptor(struct side *side)
+{
+	int fd = side->fd;
+
+	side->fd = -1;
+	return shmux_session_attach(fd, SHMUX_ROLE_ACCEPTOR, NULL, shmux_now() + LONG_ENOUGH,
+				    &side->session);
+}
+
+TEST_F(attach, to_a_pair_that_was_made_before_the_fork_joins_the_two)
+{
+	struct shmux_session *session = NULL;
+	struct shmux_peer peer;
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	ASSERT_EQ(0, shmux_session_pair(self->fds));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(self->fds[0], F_GETFD));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(self->fds[1], F_GETFD));
+	ASSERT_EQ(0, far_start_with(&self->far, FAR_CHILD, self->fds[1], self->fds[0]));
+	far_begin(&self->far, side_attach_as_acceptor, NULL, 0, 0);
+
+	EXPECT_EQ(0, shmux_session_attach(self->fds[0], SHMUX_ROLE_DIALLER, NULL,
+					  shmux_now() + LONG_ENOUGH, &session));
+	EXPECT_EQ(0, far_finish(&self->far, NULL));
+	shmux_session_peer(session, &peer);
+	EXPECT_EQ(self->far.pid, peer.pid);
+	EXPECT_EQ(getuid(), peer.uid);
+	shmux_session_close(session, 0);
+	EXPECT_EQ(0, far_stop(&self->far));
+}
+
+TEST_F(attach, to_a_pair_whose_other_end_is_closed_is_econnreset)
+{
+	struct shmux_session *session;
+	int fds[2];
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	ASSERT_EQ(0, shmux_session_pair(fds));
+	close(fds[1]);
+	EXPECT_EQ(-ECONNRESET, shmux_session_attach(fds[0], SHMUX_ROLE_DIALLER, NULL,
+						    shmux_now() + LONG_ENOUGH, &session));
+	EXPECT_EQ(-1, fcntl(fds[0], F_GETFD));
+}
+
+TEST_F(attach, to_the_device_as_it_comes_fails)
+{
+	struct shmux_session *session;
+	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	if (fd < 0)
+		SKIP(return, "there is no " SHMUX_DEVICE " to use");
+	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
+						shmux_now() + LONG_ENOUGH, &session));
+	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
 }
 
 TEST_F(attach, of_two_diallers_fails)
