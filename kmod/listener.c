@@ -212,6 +212,14 @@ bool shmux_listener_is_owned(struct shmux_listener *l)
 	return owned;
 }
 
+/* Nobody is in the line before it. */
+static bool is_next(const struct shmux_listener *l,
+		    const struct shmux_session *s)
+{
+	return list_empty(&l->line) || list_first_entry(&l->line,
+			struct shmux_session, queue) == s;
+}
+
 /*
  * Queue a session, or line it up. @who is the caller, and @was gets who was noted
  * before, to be put. Return: 0; -EAGAIN: it is in the line; or as CONNECT fails.
@@ -224,7 +232,7 @@ static int enqueue(struct shmux_listener *l, struct shmux_end *e,
 	lockdep_assert_held(&s->sn->lock);
 	if (!may_connect(l))
 		return -EACCES;
-	if (l->len >= l->backlog) {
+	if (l->len >= l->backlog || !is_next(l, s)) {
 		if (list_empty(&s->queue))
 			list_add_tail(&s->queue, &l->line);
 		return -EAGAIN;
@@ -263,6 +271,7 @@ static int try_enqueue(struct shmux_end *e, const char *name)
 		shmux_count(SHMUX_A_COUNTER_CONNECTS);
 		trace_shmux_connect(s);
 		wake_up_interruptible_poll(&l->wq, EPOLLIN | EPOLLRDNORM);
+		shmux_listener_offer(l->sn, l->name);
 		kref_put(&l->ref, release);
 	}
 	shmux_who_put(&was);
@@ -329,10 +338,9 @@ void shmux_listener_offer(struct shmux_net *sn, const char *name)
 	if (l && l->len < l->backlog)
 		s = list_first_entry_or_null(&l->line, struct shmux_session,
 					     queue);
-	if (s) {
+	/* It stays in the line until it takes it, or leaves. */
+	if (s)
 		kref_get(&s->ref);
-		list_del_init(&s->queue);
-	}
 	spin_unlock(&sn->lock);
 	if (s) {
 		shmux_bell_tell(&s->ends[0]);

@@ -46,7 +46,10 @@
  * grow are refused for both. Mappings outlive the session and the descriptors. The first
  * @populate bytes are there, zeroed, when CREATE returns, and are charged to
  * the control group of who said so; the others appear as they are touched, and
- * are charged to whoever touches them first. What a region has declared counts
+ * are charged to whoever touches them first; whose control group is spent meets
+ * its killer, as with any memory. Theirs can be mapped when they are dead, too.
+ *
+ * What a region has declared counts
  * in its maker's quota, and the session in that of who made it, for as long as
  * either end or any mapping is there.
  *
@@ -93,7 +96,7 @@
  *   EINVAL       sizes, flags or padding, or an argument that never makes sense
  *   E2BIG        more is said than this kernel knows
  *   EBADFD       not of a file in this state (a listener, an end that is met...)
- *   ENOMEM       no memory, or the control group's is spent
+ *   ENOMEM       no memory
  *   ENOTTY       no such request
  *   ETIMEDOUT    the time is over
  * Others are said at each request, and mean there what is said there.
@@ -214,6 +217,7 @@ struct shmux_ioc_connect {
  * Of a listener.
  *
  * EMFILE, ENFILE: no descriptor; nobody has been taken from the queue.
+ * ECONNRESET: the listener has hung up.
  */
 struct shmux_ioc_accept {
 	__u32 size;
@@ -255,8 +259,9 @@ struct shmux_ioc_pair {
  * @timeout: ns; what is left is written back
  *
  * Of an end that has a region and a queue or another end to wait for. To refuse
- * takes no region. When this succeeds the session is open, or has been, and what
- * the other wrote before it was ready can be read.
+ * takes no region, and cannot be done by who is ready, as a connector is. When
+ * this succeeds both were ready, and what the other wrote before can be read,
+ * though it may be dead by now.
  *
  * ECONNABORTED: the other end has refused. ECONNREFUSED: the listener has gone
  * before it accepted us.
@@ -346,12 +351,12 @@ struct shmux_ioc_wait {
  * @size: of this structure
  * @flags: 0
  * @fd: an eventfd, in place of the one before; -1: none. Kicks that no WAIT has
- *	told yet are signalled at once.
+ *	told yet, and the end, are signalled at once.
  * @pad: 0
  *
  * Of an end: its kicks, and that it is over. Many ends may have the same one.
  *
- * EBADF: not a descriptor.
+ * EBADF: not a descriptor. EINVAL: of something else.
  */
 struct shmux_ioc_eventfd {
 	__u32 size;
