@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/shmux.h>
@@ -51,6 +52,12 @@
 static inline int request(int fd, unsigned long nr, const void *arg)
 {
 	return ioctl(fd, nr, arg) < 0 ? -errno : 0;
+}
+
+/* What was found only when HANGS had run out has come too late: nobody was woken. */
+static inline int in_time(int err, uint64_t given, uint64_t left)
+{
+	return given == HANGS && left < HANGS / 2 && err != -ETIMEDOUT ? -ETIME : err;
 }
 
 static inline int device_open(void)
@@ -89,7 +96,7 @@ static inline int end_connect_timed(int fd, const char *name, uint64_t *timeout)
 	int err;
 
 	name_put(arg.name, name);
-	err = request(fd, SHMUX_IOC_CONNECT, &arg);
+	err = in_time(request(fd, SHMUX_IOC_CONNECT, &arg), *timeout, arg.timeout);
 	*timeout = arg.timeout;
 	return err;
 }
@@ -113,6 +120,7 @@ static inline int end_meet_timed(int fd, uint64_t *timeout)
 	struct shmux_ioc_meet arg = ARG(meet, .timeout = *timeout);
 	int err = request(fd, SHMUX_IOC_MEET, &arg);
 
+	err = in_time(err, *timeout, arg.timeout);
 	*timeout = arg.timeout;
 	return err;
 }
@@ -133,7 +141,7 @@ static inline int end_refuse(int fd, uint32_t why)
 static inline int end_refusal(int fd)
 {
 	struct shmux_ioc_meet arg = ARG(meet, .timeout = HANGS);
-	int err = request(fd, SHMUX_IOC_MEET, &arg);
+	int err = in_time(request(fd, SHMUX_IOC_MEET, &arg), HANGS, arg.timeout);
 
 	return err == -ECONNABORTED ? (int)arg.refusal : err;
 }
@@ -162,7 +170,7 @@ static inline int end_wait_flags(int fd, uint32_t flags, uint32_t *seen, uint64_
 	int err = request(fd, SHMUX_IOC_WAIT, &arg);
 
 	*seen = arg.kicks;
-	return err;
+	return in_time(err, timeout, arg.timeout);
 }
 
 static inline int end_wait(int fd, uint32_t *seen, uint64_t timeout)
@@ -203,8 +211,18 @@ static inline int file_polls(int fd, int events)
 static inline int file_await(int fd, int events)
 {
 	struct pollfd p = { .fd = fd, .events = events };
+	struct timespec begin, end;
+	int n;
 
-	return poll(&p, 1, HANGS / 1000000) < 0 ? -errno : p.revents;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	n = poll(&p, 1, HANGS / 1000000);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (n < 0)
+		return -errno;
+	/* When its time is over poll looks once more: it was not woken. */
+	if ((uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000 > HANGS / 2)
+		return 0;
+	return p.revents;
 }
 
 /* --- regions ---------------------------------------------------------------- */
@@ -252,6 +270,7 @@ static inline int listener_accept_timed(int fd, uint64_t *timeout)
 	struct shmux_ioc_accept arg = ARG(accept, .timeout = *timeout, .fd = -1);
 	int err = request(fd, SHMUX_IOC_ACCEPT, &arg);
 
+	err = in_time(err, *timeout, arg.timeout);
 	*timeout = arg.timeout;
 	return err ? err : arg.fd;
 }

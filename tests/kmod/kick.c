@@ -47,6 +47,7 @@ static int64_t wait_job(void *arg)
 		ARG(wait, .flags = w->flags, .seen = w->seen, .timeout = w->timeout);
 	int err = request(w->fd, SHMUX_IOC_WAIT, &wait);
 
+	err = in_time(err, w->timeout, wait.timeout);
 	w->seen = wait.kicks;
 	w->timeout = wait.timeout;
 	return err;
