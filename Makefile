@@ -117,7 +117,8 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 # --- targets -----------------------------------------------------------------
 
 .PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
-.PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here
+.PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
+	check-debug-kernel
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -319,6 +320,14 @@ check-vm:
 check-here:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)/here' KDIR='$(KDIR)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/here
 
+# Kernels that look at themselves, built once.
+check-debug-kernel:
+	@tests/setup.sh debug-kernel
+	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
+	@tests/vm/kernel debug && tests/vm/kernel kcsan
+	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' TEST_TIMEOUT=3600 tests/run \
+		$(addprefix tests/vm/,debug failing fuzzing racing) tests/planted/run
+
 # --- installing --------------------------------------------------------------
 
 D = $(DESTDIR)
@@ -375,6 +384,8 @@ help:
 	'                the module by DKMS, for this kernel and those to come' \
 	'  make check-vm run the tests of the module in four kernels, in virtual machines' \
 	'  make check-here   and in the kernel that runs: builds, loads, tests, unloads' \
+	'  make check-debug-kernel  build kernels that look at themselves, once, and run those' \
+	'                tests in them, with every fault injected, and random ones' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \
