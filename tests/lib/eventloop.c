@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include "effort.h"
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
@@ -135,7 +136,7 @@ TEST_F(eventloop, news_between_two_pumps_are_not_missed)
 {
 	char buf[8];
 
-	for (int i = 0; i < 2000; i++) {
+	for (uint32_t i = effort_count(2000); i--;) {
 		ASSERT_EQ(1, far_write(self->far, "x", 1));
 		check_event(_metadata, self, wait_events(_metadata, self), self->near,
 			    SHMUX_EVENT_READ);

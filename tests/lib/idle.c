@@ -16,7 +16,7 @@
  * 1 %, most of it until it sleeps at first. A guest is charged for what its host
  * takes of a CPU, which has nothing to do with us and comes in slices.
  */
-#define CPU_MAX (effort_is_stress() ? 5 * MSEC : 20 * MSEC)
+#define CPU_MAX (effort_is_emulated() ? WHILE / 2 : effort_is_stress() ? 5 * MSEC : 20 * MSEC)
 
 FIXTURE(idle)
 {
