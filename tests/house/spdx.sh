@@ -10,7 +10,7 @@ license_for()
 	case $1 in
 	COPYING | NEWS | LICENSES/* | debian/changelog | debian/copyright | debian/source/* | *.md | *.json | tests/fuzz/corpus/*) ;;
 	uapi/*.h | uapi/*.yaml) echo "GPL-2.0-only WITH Linux-syscall-note" ;;
-	Kbuild | dkms.conf | kmod/*) echo "GPL-2.0-only" ;;
+	Kbuild | dkms.conf | kmod/* | tests/planted/*.patch) echo "GPL-2.0-only" ;;
 	*) echo "LGPL-2.1-or-later" ;;
 	esac
 }
