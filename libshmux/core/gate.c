@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "core/dial.h"
+#include "core/meeting.h"
 #include "core/who.h"
 #include "region/device.h"
 #include "region/hello.h"
