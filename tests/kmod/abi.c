@@ -809,6 +809,25 @@ TEST(pair_without_a_descriptor_leaves_the_file_as_it_was)
 	close(fd);
 }
 
+TEST(regions_are_mapped_at_their_offsets)
+{
+	struct ends ends;
+	char *own, *seen;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	own = region_map_own(ends.far, SMALL);
+	seen = region_map_peer(ends.near, SMALL);
+	ASSERT_NE(MAP_FAILED, own);
+	ASSERT_NE(MAP_FAILED, seen);
+	own[0] = 'a';
+	own[SMALL - 1] = 'z';
+	EXPECT_EQ('a', seen[0]);
+	EXPECT_EQ('z', seen[SMALL - 1]);
+	munmap(own, SMALL);
+	munmap(seen, SMALL);
+	ends_close(&ends);
+}
+
 TEST(end_opened_anew_through_proc_is_not_the_end)
 {
 	struct shmux_ioc_peer peer;
