@@ -323,7 +323,7 @@ int shmux_listener_connect(struct shmux_end *e, const u8 *name,
 				  deadline);
 	end_connect(s);
 	/* We may have been offered room that we have not taken. */
-	if (waited)
+	if (waited || err)
 		shmux_listener_offer(s->sn, name);
 	return waited ?: err;
 }

@@ -268,6 +268,96 @@ TEST(wait_is_ended_by_whatever_comes_while_it_falls_asleep)
 	}
 }
 
+/* --- room in a queue -------------------------------------------------------------------- */
+
+struct waiting {
+	struct worker worker;
+	const char *name;
+	int fd;
+};
+
+static int64_t connect_job(void *arg)
+{
+	struct waiting *w = arg;
+
+	return end_connect(w->fd, w->name, HANGS);
+}
+
+/* Wait for room, in a thread. */
+static void waiting_start(struct __test_metadata *_metadata, struct waiting *w, const char *name)
+{
+	*w = (struct waiting){ .name = name, .fd = end_new() };
+	ASSERT_LE(0, w->fd);
+	worker_start(&w->worker, connect_job, w);
+	ASSERT_TRUE(worker_wait_blocked(&w->worker));
+}
+
+static int run_accept_other(struct race *race)
+{
+	int fd = listener_accept(race->other, NO_WAIT);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+TEST(room_is_not_lost_with_who_was_next_and_hung_up)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		struct race race = { .run = { run_hang_up, run_accept_other } };
+		const char *name = name_new();
+		int listener = listener_new_for(name, 1, EVERYBODY), end, err;
+		struct waiting first, second;
+
+		end = end_new_queued(name, NO_WAIT);
+		ASSERT_LE(0, end);
+		waiting_start(_metadata, &first, name);
+		waiting_start(_metadata, &second, name);
+
+		race.fd = first.fd;
+		race.other = listener;
+		race_run(&race);
+
+		EXPECT_EQ(0, race.results[0]);
+		EXPECT_EQ(0, race.results[1]);
+		err = (int)worker_join(&first.worker);
+		EXPECT_TRUE(err == 0 || err == -ECONNRESET);
+		ASSERT_EQ(0, worker_join(&second.worker));
+		close(first.fd);
+		close(second.fd);
+		close(end);
+		close(listener);
+	}
+}
+
+TEST(rooms_that_come_at_once_are_all_taken)
+{
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		const char *name = name_new();
+		int listener = listener_new_for(name, 3, EVERYBODY), ends[3], fds[3];
+		struct waiting waiting[3];
+
+		for (int n = 0; n < 3; n++) {
+			ends[n] = end_new_queued(name, NO_WAIT);
+			ASSERT_LE(0, ends[n]);
+		}
+		for (int n = 0; n < 3; n++)
+			waiting_start(_metadata, &waiting[n], name);
+
+		for (int n = 0; n < 3; n++)
+			fds[n] = listener_accept(listener, NO_WAIT);
+
+		for (int n = 0; n < 3; n++) {
+			ASSERT_EQ(0, worker_join(&waiting[n].worker));
+			close(waiting[n].fd);
+			close(ends[n]);
+			close(fds[n]);
+		}
+		close(listener);
+	}
+}
+
 /* --- a listener that comes and goes ------------------------------------------------------ */
 
 struct caller {
