@@ -426,10 +426,10 @@ FIXTURE_VARIANT(failing)
 	bool netlink; /* ENOBUFS and EAGAIN are as good as ENOMEM */
 };
 
-#define REQUEST(what, ...)                 \
-	FIXTURE_VARIANT_ADD(failing, what) \
-	{                                  \
-		__VA_ARGS__                \
+#define REQUEST(what, before, it, ...)                       \
+	FIXTURE_VARIANT_ADD(failing, what)                   \
+	{                                                    \
+		.prepare = before, .make = it, ##__VA_ARGS__ \
 	}
 
 /* clang-format off */
