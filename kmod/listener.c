@@ -173,7 +173,7 @@ void shmux_listener_close(struct shmux_listener *l)
 
 	spin_lock(&sn->lock);
 	if (!l->closed) {
-		l->closed = true;
+		WRITE_ONCE(l->closed, true);
 		hash_del(&l->node);
 		xa_erase(&sn->listeners, l->number);
 	}
@@ -246,7 +246,7 @@ static int enqueue(struct shmux_listener *l, struct shmux_end *e,
 	memcpy(s->name, l->name, sizeof(s->name));
 	s->listener = l;
 	list_move_tail(&s->queue, &l->queue);
-	l->len++;
+	WRITE_ONCE(l->len, l->len + 1);
 	/* Pairs with the acquire in shmux_end_is_ready(). */
 	smp_store_release(&e->ready, true);
 	return 0;
@@ -385,7 +385,7 @@ void shmux_listener_unqueue(struct shmux_session *s)
 	lockdep_assert_held(&s->sn->lock);
 	list_del_init(&s->queue);
 	if (s->listener)
-		s->listener->len--;
+		WRITE_ONCE(s->listener->len, s->listener->len - 1);
 	s->listener = NULL;
 }
 

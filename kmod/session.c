@@ -322,7 +322,7 @@ int shmux_end_meet(struct shmux_end *e, struct shmux_ioc_meet *arg,
 	if (err)
 		return err;
 	/* It may have died since; what it has written can be read. */
-	if (shmux_end_is_ready(other) && e->ready)
+	if (shmux_end_is_ready(other) && shmux_end_is_ready(e))
 		return 0;
 	switch (shmux_session_over(s)) {
 	case SHMUX_CAUSE_REFUSAL:
