@@ -47,6 +47,9 @@ static int open_peer(int socket)
 	len = sizeof(fd);
 	if (!getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
 		return fd;
+	/* Up to Linux 6.14 that is all that is said of one who is dead and gone. */
+	if (errno == EINVAL)
+		return -ESRCH;
 	if (errno != ENOPROTOOPT)
 		return failed(errno);
 #endif
