@@ -118,7 +118,7 @@ fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 
 .PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 .PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
-	check-debug-kernel
+	check-debug-kernel check-uml
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
@@ -314,11 +314,19 @@ device_uninstall:
 check-vm:
 	@tests/setup.sh check
 	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
-	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run $(addprefix tests/vm/,6.1 6.12 6.1-rt 6.12-rt)
+	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run \
+		$(foreach k,6.1 6.12 6.1-rt 6.12-rt,tests/vm/$(k) tests/vm/library-$(k))
 
 # This very machine.
 check-here:
 	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)/here' KDIR='$(KDIR)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/here
+
+# The newest kernel, as a program: User-Mode Linux.
+check-uml:
+	@tests/setup.sh uml
+	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
+	@tests/vm/kernel uml
+	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run tests/vm/uml tests/vm/library-uml
 
 # Kernels that look at themselves, built once.
 check-debug-kernel:
@@ -383,6 +391,7 @@ help:
 	'  make dkms-install, make dkms-remove' \
 	'                the module by DKMS, for this kernel and those to come' \
 	'  make check-vm run the tests of the module in four kernels, in virtual machines' \
+	'  make check-uml     and in the newest kernel, as User-Mode Linux' \
 	'  make check-here   and in the kernel that runs: builds, loads, tests, unloads' \
 	'  make check-debug-kernel  build kernels that look at themselves, once, and run those' \
 	'                tests in them, with every fault injected, and random ones' \

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Sees to it that the Debian packages for `make demo`, `make check` or
-# `make check-debug-kernel` are there.
+# Sees to it that the Debian packages for `make demo`, `make check`,
+# `make check-debug-kernel` or `make check-uml` are there.
 # Run as root it says what is missing and how large the download is, and
 # installs it; otherwise it prints the one line to type, and fails.
 #
-# Usage: tests/setup.sh demo|check|debug-kernel
+# Usage: tests/setup.sh demo|check|debug-kernel|uml
 set -eu
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
@@ -14,8 +14,9 @@ case ${1-} in
 demo) wanted="gcc libc6-dev make" ;;
 check) wanted="gcc libc6-dev make clang libclang-rt-dev g++ pkg-config libnl-3-dev libnl-genl-3-dev python3 python3-yaml xz-utils spin clang-tidy cppcheck valgrind sparse coccinelle libpython3.11 dkms build-essential debhelper dh-dkms lintian" ;;
 debug-kernel) wanted="gcc libc6-dev make pkg-config libnl-3-dev libnl-genl-3-dev xz-utils bison flex bc libelf-dev patch qemu-system-x86 busybox-static cpio" ;;
+uml) wanted="gcc gcc-multilib libc6-dev make pkg-config libnl-3-dev libnl-genl-3-dev xz-utils bison flex bc busybox-static cpio" ;;
 *)
-	echo "usage: tests/setup.sh demo|check|debug-kernel" >&2
+	echo "usage: tests/setup.sh demo|check|debug-kernel|uml" >&2
 	exit 2
 	;;
 esac
