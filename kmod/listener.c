@@ -14,6 +14,7 @@
 #include "bell.h"
 #include "counters.h"
 #include "net.h"
+#include "owner.h"
 #include "session.h"
 #include "trace.h"
 
@@ -97,7 +98,7 @@ struct shmux_listener *shmux_listener_new(const struct shmux_ioc_listen *arg)
 	if (err)
 		goto err_put_net;
 	l->who = shmux_who_get_current();
-	l->owner = get_pid(l->who.pid);
+	shmux_owner_set(&l->owner);
 	err = xa_alloc_cyclic(&l->sn->listeners, &l->number, NULL, xa_limit_31b,
 			      &l->sn->next_listener, GFP_KERNEL_ACCOUNT);
 	if (err < 0) {
@@ -197,8 +198,7 @@ void shmux_listener_free(struct shmux_listener *l)
 void shmux_listener_adopt(struct shmux_listener *l)
 {
 	spin_lock(&l->sn->lock);
-	put_pid(l->owner);
-	l->owner = get_pid(task_tgid(current));
+	shmux_owner_set(&l->owner);
 	spin_unlock(&l->sn->lock);
 }
 
@@ -207,7 +207,7 @@ bool shmux_listener_is_owned(struct shmux_listener *l)
 	bool owned;
 
 	spin_lock(&l->sn->lock);
-	owned = l->owner == task_tgid(current);
+	owned = shmux_owner_is_current(l->owner);
 	spin_unlock(&l->sn->lock);
 	return owned;
 }
@@ -240,8 +240,7 @@ static int enqueue(struct shmux_listener *l, struct shmux_end *e,
 	*was = e->who;
 	e->who = *who;
 	*who = (struct shmux_who){};
-	put_pid(e->owner);
-	e->owner = get_pid(e->who.pid);
+	shmux_owner_set(&e->owner);
 	s->ends[1].who = shmux_who_get(&l->who);
 	memcpy(s->name, l->name, sizeof(s->name));
 	s->listener = l;

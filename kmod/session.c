@@ -16,6 +16,7 @@
 #include "listener.h"
 #include "net.h"
 #include "netlink.h"
+#include "owner.h"
 #include "region.h"
 #include "trace.h"
 
@@ -32,14 +33,6 @@ static void end_exit(struct shmux_end *e)
 	put_pid(e->owner);
 	shmux_who_put(&e->who);
 	shmux_region_free(e->region);
-}
-
-/* Make the caller's process the owner. */
-static void end_own(struct shmux_end *e)
-{
-	lockdep_assert_held(&e->session->sn->lock);
-	put_pid(e->owner);
-	e->owner = get_pid(task_tgid(current));
 }
 
 struct shmux_session *shmux_session_new(void)
@@ -60,7 +53,7 @@ struct shmux_session *shmux_session_new(void)
 	if (err)
 		goto err_free;
 	s->ends[0].who = shmux_who_get_current();
-	s->ends[0].owner = get_pid(task_tgid(current));
+	shmux_owner_set(&s->ends[0].owner);
 	/* From now on it can be found, but only to be looked at. */
 	err = xa_alloc_cyclic(&s->sn->sessions, &s->number, s, xa_limit_31b,
 			      &s->sn->next_session, GFP_KERNEL_ACCOUNT);
@@ -109,8 +102,7 @@ static DEFINE_MUTEX(linger_check_lock);
 static void linger_check(struct work_struct *work);
 static DECLARE_DELAYED_WORK(linger_work, linger_check);
 
-/* Let those go that can. Return: whether there were any, and how many are left. */
-static bool settle(bool *more)
+bool shmux_session_settle(void)
 {
 	struct shmux_session *s, *tmp;
 	LIST_HEAD(look);
@@ -130,7 +122,8 @@ static bool settle(bool *more)
 	}
 	spin_lock(&linger_lock);
 	list_splice(&look, &lingering);
-	*more = !list_empty(&lingering);
+	if (!list_empty(&lingering))
+		schedule_delayed_work(&linger_work, LINGER_CHECK);
 	spin_unlock(&linger_lock);
 	mutex_unlock(&linger_check_lock);
 	return any;
@@ -138,18 +131,7 @@ static bool settle(bool *more)
 
 static void linger_check(struct work_struct *work)
 {
-	bool more;
-
-	settle(&more);
-	if (more)
-		schedule_delayed_work(&linger_work, LINGER_CHECK);
-}
-
-bool shmux_session_settle(void)
-{
-	bool more;
-
-	return settle(&more);
+	shmux_session_settle();
 }
 
 static void session_free(struct kref *ref)
@@ -186,7 +168,7 @@ struct shmux_end *shmux_session_join(struct shmux_session *s)
 
 	lockdep_assert_held(&s->sn->lock);
 	kref_get(&s->ref);
-	end_own(e);
+	shmux_owner_set(&e->owner);
 	/* Pairs with the acquire in shmux_session_joined(). */
 	smp_store_release(&s->joined, true);
 	return e;
@@ -237,7 +219,7 @@ int shmux_end_create(struct shmux_end *e, const struct shmux_ioc_create *arg)
 	} else {
 		was = e->who;
 		e->who = who;
-		end_own(e);
+		shmux_owner_set(&e->owner);
 		e->peer_size_max = arg->peer_size_max;
 		/* Pairs with the acquire where it is mapped. */
 		smp_store_release(&e->region, r);
@@ -286,7 +268,7 @@ static int be_ready(struct shmux_end *e)
 	if (!e->region || !(s->joined || s->listener || s->over)) {
 		err = -EBADFD;
 	} else if (!e->ready && !s->over) {
-		/* Pairs with the acquire in is_ready(). */
+		/* Pairs with the acquire in shmux_end_is_ready(). */
 		smp_store_release(&e->ready, true);
 		news = true;
 		open = shmux_end_other(e)->ready;
@@ -301,7 +283,7 @@ static int be_ready(struct shmux_end *e)
 
 bool shmux_end_is_ready(const struct shmux_end *e)
 {
-	/* Pairs with the release in be_ready(). */
+	/* Pairs with the release in be_ready(), or where it is queued. */
 	return smp_load_acquire(&e->ready);
 }
 
@@ -367,7 +349,7 @@ int shmux_end_peer(struct shmux_end *e, struct shmux_ioc_peer *arg)
 void shmux_end_adopt(struct shmux_end *e)
 {
 	spin_lock(&e->session->sn->lock);
-	end_own(e);
+	shmux_owner_set(&e->owner);
 	spin_unlock(&e->session->sn->lock);
 }
 
@@ -376,7 +358,7 @@ bool shmux_end_is_owned(struct shmux_end *e)
 	bool owned;
 
 	spin_lock(&e->session->sn->lock);
-	owned = e->owner == task_tgid(current);
+	owned = shmux_owner_is_current(e->owner);
 	spin_unlock(&e->session->sn->lock);
 	return owned;
 }
