@@ -7,9 +7,8 @@
  *
  * One spinlock a namespace, shmux_net.lock, guards all that changes slowly: the
  * names, the queues of listeners, the states of both ends of each session. What
- * is fast, to kick and to wait, takes no lock of ours (bell.h). It is the only
- * lock of the module that is held while another is taken: shmux_quota's, those of
- * wait queues, and the xarrays' own.
+ * is fast, to kick and to wait, takes no lock of ours (bell.h). Under it no other
+ * is taken but the xarrays' own, and nobody is woken: who waits may be many.
  *
  * A listener and a session hold a reference to the namespace, as a socket does:
  * when it goes none is left.
