@@ -809,6 +809,70 @@ TEST(pair_without_a_descriptor_leaves_the_file_as_it_was)
 	close(fd);
 }
 
+#define SOMEBODY 1000 /* a user who may do nothing in particular */
+
+/* How many files the whole machine may have. */
+static bool file_max_put(const char *value)
+{
+	int fd = open("/proc/sys/fs/file-max", O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+
+	close(fd);
+	return done;
+}
+
+static bool file_max_get(char *value, size_t size)
+{
+	int fd = open("/proc/sys/fs/file-max", O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, value, size - 1);
+
+	close(fd);
+	value[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+TEST(without_a_file_in_the_machine_a_request_is_enfile_and_leaves_all_as_it_was)
+{
+	const char *name = name_new();
+	int listener, queued, end, paired, fd;
+	char before[32];
+
+	if (!getenv("SHMUX_TEST_MODULE") || geteuid())
+		SKIP(return,
+			   "leaves all of the machine without files: needs one of its own, as root");
+	ASSERT_TRUE(file_max_get(before, sizeof(before)));
+	listener = listener_new(name);
+	queued = end_new_queued(name, NO_WAIT);
+	end = device_open();
+	paired = device_open();
+	ASSERT_LE(0, listener);
+	ASSERT_LE(0, queued);
+	ASSERT_LE(0, end);
+	ASSERT_LE(0, paired);
+
+	/* Whoever may do anything is given files beyond that. */
+	ASSERT_TRUE(file_max_put("0"));
+	EXPECT_EQ(0, seteuid(SOMEBODY));
+	EXPECT_EQ(-ENFILE, end_create(end));
+	EXPECT_EQ(-ENFILE, end_pair(paired));
+	EXPECT_EQ(-ENFILE, listener_accept(listener, NO_WAIT));
+	EXPECT_EQ(POLLIN, file_polls(listener, POLLIN));
+	EXPECT_EQ(0, seteuid(0));
+	ASSERT_TRUE(file_max_put(before));
+
+	EXPECT_EQ(0, end_create(end));
+	fd = end_pair(paired);
+	EXPECT_LE(0, fd);
+	close(fd);
+	fd = listener_accept(listener, NO_WAIT);
+	EXPECT_LE(0, fd);
+	close(fd);
+	close(paired);
+	close(end);
+	close(queued);
+	close(listener);
+}
+
 TEST(regions_are_mapped_at_their_offsets)
 {
 	struct ends ends;

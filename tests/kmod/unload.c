@@ -88,4 +88,40 @@ TEST_F(unload, is_refused_while_an_end_is_under_way)
 	close(socks[1]);
 }
 
+TEST_F(unload, leaves_what_is_mapped)
+{
+	const char *module = getenv("SHMUX_TEST_MODULE");
+	struct ends ends;
+	char *own, *seen;
+	int fd;
+
+	if (!module)
+		SKIP(return, "SHMUX_TEST_MODULE does not name the module to load again");
+	fd = open(module, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ends_open(&ends));
+	own = region_map_own(ends.near, SMALL);
+	seen = region_map_peer(ends.far, SMALL);
+	ASSERT_NE(MAP_FAILED, own);
+	ASSERT_NE(MAP_FAILED, seen);
+	own[0] = 1;
+	ends_close(&ends);
+
+	ASSERT_TRUE(wait_until(unload() != -EAGAIN));
+	EXPECT_NE(0, access(SHMUX_DEVICE, F_OK));
+	own[1] = 2;
+	own[SMALL - 1] = 3;
+	EXPECT_EQ(1, seen[0]);
+	EXPECT_EQ(2, seen[1]);
+	EXPECT_EQ(3, seen[SMALL - 1]);
+
+	/* And the next one knows nothing of it. */
+	ASSERT_EQ(0, syscall(SYS_finit_module, fd, "", 0));
+	close(fd);
+	EXPECT_EQ(3, seen[SMALL - 1]);
+	EXPECT_EQ(0, munmap(own, SMALL));
+	EXPECT_EQ(3, seen[SMALL - 1]);
+	EXPECT_EQ(0, munmap(seen, SMALL));
+}
+
 TEST_HARNESS_MAIN
