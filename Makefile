@@ -7,7 +7,6 @@
 VERSION := 0.1
 
 BUILD   ?= build
-CFLAGS  ?= -O2 -g
 AR      ?= ar
 INSTALL ?= install
 
@@ -19,10 +18,6 @@ mandir     ?= $(PREFIX)/share/man
 compdir    ?= $(PREFIX)/share/bash-completion/completions
 udevdir    ?= $(PREFIX)/lib/udev/rules.d
 modloaddir ?= $(PREFIX)/lib/modules-load.d
-
-# The kernel's test harness is fetched once and kept outside the tree.
-XDG_CACHE_HOME ?= $(or $(HOME),/var/tmp)/.cache
-KSELFTEST_DIR  ?= $(XDG_CACHE_HOME)/shmux/kselftest
 
 # The kernel that the module is built for, and where.
 KDIR       ?= /lib/modules/$(shell uname -r)/build
@@ -47,21 +42,13 @@ endif
 
 # --- flags -------------------------------------------------------------------
 
-# -D_GNU_SOURCE= (empty) agrees with a source that defines it for itself.
-base_flags := -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -pthread -MMD -MP
-# What is compared tells the fuzzer little, and costs it a third of its time.
-sanitize   := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer) \
-	$(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize-coverage=trace-cmp)
-public_inc := -Ilibshmux/include -Iuapi
+tree :=
+include flags.mk
 
 lib_flags     := $(base_flags) -D_GNU_SOURCE= -fPIC -fno-semantic-interposition -fvisibility=hidden \
 	$(public_inc) -Ilibshmux
 tool_flags    := $(base_flags) -D_GNU_SOURCE= $(public_inc) -Itools
 example_flags := $(base_flags) $(public_inc)
-# The harness's macros leave parameters unused, even in a system header.
-test_flags    := $(base_flags) -Wno-unused-parameter -D_GNU_SOURCE= $(public_inc) \
-	-Itests -isystem $(KSELFTEST_DIR)
 unit_flags    := $(test_flags) -Ilibshmux
 
 # The command asks the kernel module by libnl, where there is libnl.
@@ -69,7 +56,6 @@ PKG_CONFIG ?= pkg-config
 libnl_libs  := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null)
 libnl_flags := $(patsubst -I%,-isystem %,$(if $(libnl_libs),$(shell $(PKG_CONFIG) --cflags libnl-genl-3.0)))
 
-comma   := ,
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pthread -o $@ \
 	$(filter %.o %.a,$^) $(LDLIBS)
@@ -84,7 +70,6 @@ common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
 trust_src   := $(wildcard tests/trust/*.c)
-kmodtest_src := $(wildcard tests/kmod/*.c)
 preload_src := $(wildcard tests/preload/*.c)
 fuzz_src    := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
@@ -93,7 +78,7 @@ lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(kmodtest_src) $(preload_src) \
+	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(preload_src) \
 	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
@@ -106,17 +91,14 @@ ar     := $(BUILD)/libshmux.a
 tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
-test_progs := $(patsubst %.c,$(BUILD)/%,\
-	$(unit_src) $(libtest_src) $(trust_src) $(kmodtest_src))
-# For a 32-bit process, where gcc-multilib has a C library for it.
-test_32bit := $(if $(SANITIZE),,$(if $(wildcard /usr/lib32/libc.a),$(BUILD)/tests/kmod/abi32))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(trust_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 .PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
 	check-debug-kernel check-uml
 
@@ -124,7 +106,7 @@ all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs) $(test_32bit) $(preloads) $(replays)
+tests: $(test_progs) kselftests $(preloads) $(replays)
 	@:
 # libFuzzer comes with clang; the library is built for it, elsewhere.
 ifeq ($(findstring fuzzer,$(SANITIZE)),)
@@ -157,10 +139,17 @@ $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 	$(say) LD $@
 	$(link)
 
-# What a test leaves behind is looked for when it exits: tests/common/leaks.c.
 $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
-	$(call link,-Wl$(comma)--wrap=_exit)
+	$(call link,$(test_ldflags))
+
+# The kernel-facing ones, all or one: tests/kmod is a directory of kselftest's.
+kselftest = +$(Q)$(MAKE) $(if $(Q),-s) --no-print-directory -C tests/kmod LINKED=yes CC='$(CC)' \
+	BUILD='$(abspath $(BUILD))' KSELFTEST_DIR='$(abspath $(KSELFTEST_DIR))'
+kselftests: $(common_obj) $(ar) | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(kselftest)
+$(BUILD)/tests/kmod/%: $(common_obj) $(ar) FORCE | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(kselftest) '$(abspath $@)'
 
 # A target of the fuzzer, which here runs what is kept in its corpus.
 $(replays): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/tests/fuzz/replay.o $(ar)
@@ -210,13 +199,6 @@ $(BUILD)/obj/tests/preload/%.o: tests/preload/%.c $(BUILD)/.flags
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
 	$(call compile,$(test_flags))
-
-# Alone and static: there is no 32-bit libshmux to link with, and none is needed.
-$(BUILD)/tests/kmod/abi32: tests/kmod/abi.c tests/kmod/device.h uapi/linux/shmux.h $(BUILD)/.flags \
-		| $(KSELFTEST_DIR)/kselftest_harness.h
-	$(say) CC $@
-	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(test_flags)) -m32 -static $(CPPFLAGS) $(CFLAGS) \
-		-o $@ $<
 
 $(KSELFTEST_DIR)/kselftest_harness.h:
 	@tests/kselftest.sh '$(KSELFTEST_DIR)'
