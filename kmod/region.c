@@ -6,14 +6,38 @@
 
 #include <linux/cred.h>
 #include <linux/err.h>
-#include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 
 #include "compat.h"
+
+/*
+ * Have the first @bytes there. Not by fallocate(2): that gives up for any signal,
+ * so a process with a fast timer would never get it done.
+ */
+static int fill(struct file *file, u32 bytes)
+{
+	struct page *page;
+	pgoff_t i;
+
+	for (i = 0; i < DIV_ROUND_UP(bytes, PAGE_SIZE); i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		page = shmem_read_mapping_page(file->f_mapping, i);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		set_page_dirty(page);
+		put_page(page);
+		cond_resched();
+	}
+	return 0;
+}
 
 struct shmux_region *shmux_region_new(struct shmux_net *sn, u32 size,
 				      u32 populate)
@@ -41,11 +65,9 @@ struct shmux_region *shmux_region_new(struct shmux_net *sn, u32 size,
 		err = PTR_ERR(r->view);
 		goto err_put_file;
 	}
-	if (populate) {
-		err = vfs_fallocate(r->file, 0, 0, populate);
-		if (err)
-			goto err_put_view;
-	}
+	err = fill(r->file, populate);
+	if (err)
+		goto err_put_view;
 	return r;
 
 err_put_view:

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #include "device.h"
@@ -173,6 +174,24 @@ TEST(populated_is_there_at_once_and_the_rest_is_not)
 		munmap(own, 4 * PAGE);
 		close(fd);
 	}
+}
+
+static void ignore_alarm(int signal)
+{
+}
+
+TEST(populated_it_is_whatever_signals_come)
+{
+	const struct sigaction act = { .sa_handler = ignore_alarm };
+	const struct itimerval often = { { .tv_usec = 100 }, { .tv_usec = 100 } };
+	int fd = device_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, sigaction(SIGALRM, &act, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	EXPECT_EQ(0, end_create_sized(fd, 16 * MIB, 16 * MIB, ANY_SIZE));
+	EXPECT_EQ(0, setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL));
+	close(fd);
 }
 
 TEST(region_is_zero_at_first)
