@@ -221,27 +221,29 @@ static bool is_next(const struct shmux_listener *l,
 }
 
 /*
- * Queue a session, or line it up. @who is the caller, and @was gets who was noted
- * before, to be put. Return: 0; -EAGAIN: it is in the line; or as CONNECT fails.
+ * Queue a session, or line it up; either way PEER tells who listens. @who is the
+ * caller, and @was gets who was noted before, to be put. Return: 0; -EAGAIN: it is
+ * in the line; or as CONNECT fails.
  */
 static int enqueue(struct shmux_listener *l, struct shmux_end *e,
-		   struct shmux_who *who, struct shmux_who *was)
+		   struct shmux_who *who, struct shmux_who was[2])
 {
 	struct shmux_session *s = e->session;
 
 	lockdep_assert_held(&s->sn->lock);
 	if (!may_connect(l))
 		return -EACCES;
+	was[1] = s->ends[1].who;
+	s->ends[1].who = shmux_who_get(&l->who);
 	if (l->len >= l->backlog || !is_next(l, s)) {
 		if (list_empty(&s->queue))
 			list_add_tail(&s->queue, &l->line);
 		return -EAGAIN;
 	}
-	*was = e->who;
+	was[0] = e->who;
 	e->who = *who;
 	*who = (struct shmux_who){};
 	shmux_owner_set(&e->owner);
-	s->ends[1].who = shmux_who_get(&l->who);
 	memcpy(s->name, l->name, sizeof(s->name));
 	s->listener = l;
 	list_move_tail(&s->queue, &l->queue);
@@ -253,7 +255,7 @@ static int enqueue(struct shmux_listener *l, struct shmux_end *e,
 
 static int try_enqueue(struct shmux_end *e, const char *name)
 {
-	struct shmux_who who = shmux_who_get_current(), was = {};
+	struct shmux_who who = shmux_who_get_current(), was[2] = {};
 	struct shmux_session *s = e->session;
 	struct shmux_listener *l = NULL;
 	int err = -ECONNRESET;
@@ -261,7 +263,7 @@ static int try_enqueue(struct shmux_end *e, const char *name)
 	spin_lock(&s->sn->lock);
 	if (!s->over) {
 		l = find(s->sn, name);
-		err = l ? enqueue(l, e, &who, &was) : -ECONNREFUSED;
+		err = l ? enqueue(l, e, &who, was) : -ECONNREFUSED;
 		if (!err)
 			kref_get(&l->ref);
 	}
@@ -273,7 +275,8 @@ static int try_enqueue(struct shmux_end *e, const char *name)
 		shmux_listener_offer(l->sn, l->name);
 		kref_put(&l->ref, release);
 	}
-	shmux_who_put(&was);
+	shmux_who_put(&was[0]);
+	shmux_who_put(&was[1]);
 	shmux_who_put(&who);
 	return err;
 }

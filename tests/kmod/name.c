@@ -634,12 +634,17 @@ TEST(queue_does_not_hand_out_who_has_gone)
 TEST_F(name, queue_that_is_full_takes_nobody)
 {
 	int one = queue_marked(self->name, '1'), two = queue_marked(self->name, '2');
+	struct shmux_ioc_peer listens;
 	int three = end_new();
 	uint64_t left = A_WHILE;
 
 	ASSERT_LE(0, one);
 	ASSERT_LE(0, two);
+	EXPECT_EQ(-ENOTCONN, end_peer(three, &listens));
 	EXPECT_EQ(-EAGAIN, end_connect(three, self->name, NO_WAIT));
+	EXPECT_EQ(0, end_peer(three, &listens));
+	EXPECT_EQ(getpid(), listens.pid);
+	EXPECT_EQ(0, listens.region_size);
 	EXPECT_EQ(-ETIMEDOUT, end_connect_timed(three, self->name, &left));
 	EXPECT_EQ(0, left);
 

@@ -92,7 +92,7 @@
  *   ECONNRESET   the other end is dead, or this one (or a listener) has hung up
  *   EDQUOT       a quota of the user, the namespace or the machine is spent
  *   EFAULT       not our memory
- *   EINTR        a signal
+ *   EINTR        a signal, where it waits
  *   EINVAL       sizes, flags or padding, or an argument that never makes sense
  *   E2BIG        more is said than this kernel knows
  *   EBADFD       not of a file in this state (a listener, an end that is met...)
@@ -289,9 +289,10 @@ struct shmux_ioc_meet {
  * @pad: 0
  *
  * As of its CONNECT, or, of others, its CREATE (before that: LISTEN or PAIR).
- * Stays as it was when the other end is dead.
+ * After a CONNECT that found no room: who listens. Stays as it was when the other
+ * end is dead.
  *
- * ENOTCONN: no other end yet, nor a queue. ERANGE: the label is longer; its
+ * ENOTCONN: no other end yet, nor a queue, nor one without room. ERANGE: the label is longer; its
  * size is told.
  */
 struct shmux_ioc_peer {

@@ -131,7 +131,7 @@ enum shmux_cause {
  * @SHMUX_A_SESSION_SIDE: u32: which end was the cause; if it is over
  * @SHMUX_A_SESSION_AGE: u64: ns since CREATE or PAIR
  * @SHMUX_A_SESSION_CONNECTOR: nest of enum shmux_a_end: end 0, or one of a pair
- * @SHMUX_A_SESSION_ACCEPTOR: nest of enum shmux_a_end: end 1; from joined on
+ * @SHMUX_A_SESSION_ACCEPTOR: nest of enum shmux_a_end: end 1; before joined: who listens
  * @__SHMUX_A_SESSION_NR: how many there are, counting from 0
  */
 enum shmux_a_session {
