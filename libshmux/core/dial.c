@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
+#include "base/clock.h"
 #include "core/core.h"
 #include "core/meeting.h"
 #include "core/options.h"
@@ -18,6 +20,9 @@
 #include "region/device.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
+
+/* How long one wait for room is: then we look who listens, and whether to go on. */
+#define QUEUE_SLICE UINT64_C(50000000) /* ns */
 
 static int meet(struct shmux__meeting *m, const char *address,
 		const struct shmux__dial_terms *terms,
@@ -82,6 +87,36 @@ static int look_who_listens(int fd, const struct shmux__address *address,
 	return err;
 }
 
+/* Have @fd queue where we are to be accepted, by somebody whom we accept. */
+static int join_queue(int fd, const struct shmux__address *address,
+		      const struct shmux_session_options *options,
+		      const struct shmux__dial_terms *terms)
+{
+	uint64_t left = 0;
+	int err, stranger;
+
+	/* The first time without waiting: there is room, as a rule. */
+	for (;;) {
+		err = shmux__device_connect(fd, address->name,
+					    left < QUEUE_SLICE ? left : QUEUE_SLICE);
+		if (err == -EACCES)
+			shmux__say(options, "no session at %s: it does not let us connect (EACCES)",
+				   address->kmod);
+		if (err && err != -EAGAIN)
+			return err;
+		/* Where there is no room either: its queue is not waited in. */
+		stranger = look_who_listens(fd, address, options, terms);
+		if (stranger || !err)
+			return stranger;
+		/* Pairs with whoever cancels; there is nothing else to order. */
+		if (terms->cancelled && shmux_load_relaxed(terms->cancelled))
+			return -ECANCELED;
+		left = shmux_clock_left(terms->deadline);
+		if (!left)
+			return -ETIMEDOUT;
+	}
+}
+
 /*
  * By way of @fd, a file of the device's. @is_final: what we learn is all that
  * there is to learn, since the time is over, or one whom we accept has answered.
@@ -99,13 +134,7 @@ static int dial_kmod(int fd, const struct shmux__address *address,
 				  dial_admit, (void *)(uintptr_t)terms);
 	if (err)
 		return err;
-	err = shmux__device_connect(fd, address->name, terms->deadline,
-				    terms->cancelled);
-	if (err == -EACCES)
-		shmux__say(options, "no session at %s: it does not let us connect (EACCES)",
-			   address->kmod);
-	if (!err)
-		err = look_who_listens(fd, address, options, terms);
+	err = join_queue(fd, address, options, terms);
 	if (!err)
 		err = meet(&m, address->kmod, terms, session);
 	*is_final = !err || err == -ETIMEDOUT || err == -ECANCELED ||

@@ -15,12 +15,6 @@
 
 #include <linux/shmux.h>
 
-#include "base/barrier.h"
-#include "base/clock.h"
-
-/* How often a connect that waits looks whether it was cancelled, ns. */
-#define CONNECT_SLICE UINT64_C(50000000)
-
 int shmux__device_open(void)
 {
 	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
@@ -34,9 +28,9 @@ bool shmux__device_is_of(int fd)
 {
 	struct shmux_ioc_peer peer = { .size = sizeof(peer) };
 
-	/* Whoever else has no such request says so. */
-	return !ioctl(fd, SHMUX_IOC_PEER, &peer) ||
-	       (errno != ENOTTY && errno != EBADF);
+	/* Nobody else knows the request, or would refuse it so. */
+	return !ioctl(fd, SHMUX_IOC_PEER, &peer) || errno == EBADFD ||
+	       errno == ENOTCONN;
 }
 
 /* Names that an address holds fit. */
@@ -88,27 +82,17 @@ int shmux__device_accept(int listener)
 	return err ? -errno : accept.fd;
 }
 
-int shmux__device_connect(int fd, const char *name, uint64_t deadline,
-			  const uint32_t *cancelled)
+int shmux__device_connect(int fd, const char *name, uint64_t timeout)
 {
-	struct shmux_ioc_connect connect = { .size = sizeof(connect) };
-	uint64_t left = 0;
+	struct shmux_ioc_connect connect = {
+		.size = sizeof(connect),
+		.timeout = timeout,
+	};
 
 	set_name(connect.name, name);
-	/* The first time without waiting: there is room, as a rule. */
-	for (;;) {
-		connect.timeout = left < CONNECT_SLICE ? left : CONNECT_SLICE;
-		if (!ioctl(fd, SHMUX_IOC_CONNECT, &connect))
-			return 0;
-		if (errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
-			return -errno;
-		/* Pairs with whoever cancels; there is nothing else to order. */
-		if (cancelled && shmux_load_relaxed(cancelled))
-			return -ECANCELED;
-		left = shmux_clock_left(deadline);
-		if (!left)
-			return -ETIMEDOUT;
-	}
+	if (!ioctl(fd, SHMUX_IOC_CONNECT, &connect))
+		return 0;
+	return errno == EINTR || errno == ETIMEDOUT ? -EAGAIN : -errno;
 }
 
 int shmux__device_peer(int fd, struct shmux_peer *peer, uint32_t *region_size)

@@ -35,18 +35,16 @@ void shmux__device_unlisten(int listener);
 int shmux__device_accept(int listener);
 
 /*
- * Have @fd, which has a region, join the queue of who listens by @name. Waits
- * while that is full, but at most until @deadline (absolute, ns) or until
- * *@cancelled, if not NULL, becomes non-zero, which it looks at every 50 ms.
- * Return: 0; -ECONNREFUSED: nobody listens; -EACCES: not to us; -ETIMEDOUT;
- * -ECANCELED; or another -errno.
+ * Have @fd, which has a region, join the queue of who listens by @name; for room
+ * in it wait at most @timeout ns. Return: 0; -EAGAIN: there was none; -ECONNREFUSED:
+ * nobody listens; -EACCES: not to us; or another -errno.
  */
-int shmux__device_connect(int fd, const char *name, uint64_t deadline,
-			  const uint32_t *cancelled);
+int shmux__device_connect(int fd, const char *name, uint64_t timeout);
 
 /*
- * Who is at the other end of @fd, which has connected or is met. Until then it is
- * who listens, and has no region. Return: 0; -ENOTCONN; or another -errno.
+ * Who is at the other end of @fd, which has connected, or has found no room, or is
+ * met. Until then it is who listens, and has no region. Return: 0; -ENOTCONN; or
+ * another -errno.
  */
 int shmux__device_peer(int fd, struct shmux_peer *peer, uint32_t *region_size);
 

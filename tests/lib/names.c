@@ -9,8 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -82,6 +87,8 @@ struct part {
 	bool forbidden; /* it sees it, and may not open it */
 	bool nobody; /* it is another user */
 	bool refuses; /* whoever asks to be admitted */
+	bool sandboxed; /* it may say to no file what all files do not know */
+	unsigned int backlog;
 	char sentence[256];
 };
 
@@ -108,10 +115,35 @@ static int hide_device(bool is_there)
 	return 0;
 }
 
+/* Have the kernel, or its keeper, answer to a request of the module's by EPERM. */
+static int sandbox(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		/* The low half of an argument, on a little-endian machine. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SHMUX_IOC_PEER, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(filter) / sizeof(filter[0]),
+		.filter = filter,
+	};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+			       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ?
+		       -errno :
+		       0;
+}
+
 static int become(const struct part *part)
 {
 	int err = part->before || part->forbidden ? hide_device(part->forbidden) : 0;
 
+	if (!err && part->sandboxed)
+		err = sandbox();
 	if (!err && part->nobody &&
 	    (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
 	     setresuid(NOBODY, NOBODY, NOBODY)))
@@ -135,6 +167,7 @@ static int64_t side_listen(struct side *side)
 	struct shmux_listener_options options = {
 		.size = sizeof(options),
 		.mode = part->nobody ? 0666 : 0600,
+		.backlog = part->backlog,
 		.admit = part->refuses ? refuse : NULL,
 		.session = &session,
 	};
@@ -248,6 +281,19 @@ TEST_F(names, plain_one_is_listened_to_in_both_and_dialled_by_the_module)
 	EXPECT_MET(self->kmod, self->name);
 	EXPECT_MET(self->kmod, self->kmod);
 	EXPECT_MET(self->memfd, self->memfd);
+}
+
+TEST_F(names, memfd_one_is_met_by_who_may_make_no_request_of_the_module)
+{
+	struct part part = { .sandboxed = true };
+	char how[SHMUX_ADDRESS_MAX] = "";
+
+	ASSERT_EQ(0, listen_at(&self->server, self->memfd));
+	memcpy(part.address, self->memfd, sizeof(part.address));
+	far_begin(&self->server, side_accept, NULL, 0, 0);
+	EXPECT_EQ(0, far_call(&self->other, side_dial, &part, sizeof(part), how, sizeof(how)));
+	EXPECT_STREQ(self->memfd, how);
+	EXPECT_EQ(0, far_finish(&self->server, NULL));
 }
 
 TEST_F(names, insisting_is_to_do_without_the_other)
@@ -469,6 +515,45 @@ TEST_F(names, stranger_who_takes_one_by_the_module_and_accepts_nobody_holds_up_n
 	ASSERT_EQ(0, listen_at(&self->server, self->memfd));
 	EXPECT_MET(self->memfd, self->name);
 	EXPECT_EQ(-EACCES, dial_alone(self->kmod));
+}
+
+/* A place in the module's queue of who listens there. Return: descriptor or -errno. */
+static int queue_up(const char *name)
+{
+	struct shmux_ioc_create create = {
+		.size = sizeof(create),
+		.region_size = (uint32_t)sysconf(_SC_PAGESIZE),
+		.peer_size_max = SHMUX_REGION_MAX,
+	};
+	struct shmux_ioc_connect connect = { .size = sizeof(connect) };
+	int err, fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+
+	memcpy(connect.name, name, strlen(name));
+	if (fd < 0 || ioctl(fd, SHMUX_IOC_CREATE, &create) ||
+	    ioctl(fd, SHMUX_IOC_CONNECT, &connect)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+TEST_F(names, stranger_who_takes_one_by_the_module_and_has_no_room_holds_up_nobody)
+{
+	int queued;
+
+	NEED_DEVICE;
+	NEED_ROOT;
+	ASSERT_EQ(0, listen_at(&self->other, self->kmod, .nobody = true, .backlog = 1));
+	queued = queue_up(self->name);
+	ASSERT_LE(0, queued);
+	ASSERT_EQ(-EAGAIN, queue_up(self->name));
+
+	EXPECT_EQ(-EACCES, dial_alone(self->name));
+	ASSERT_EQ(0, listen_at(&self->server, self->memfd));
+	EXPECT_MET(self->memfd, self->name);
+	EXPECT_EQ(-EACCES, dial_alone(self->kmod));
+	close(queued);
 }
 
 TEST_F(names, stranger_who_takes_one_by_the_module_and_accepts_is_met_by_nobody)
