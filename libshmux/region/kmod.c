@@ -233,6 +233,8 @@ int shmux__kmod_make(struct shmux__region *region, uint32_t size,
 	int err;
 
 	err = ask(region, SHMUX_IOC_CREATE, &create);
+	if (err == -EBADFD)
+		return -EINVAL; /* a listener, or an end that has been used */
 	if (err)
 		return err == -EMSGSIZE ? -E2BIG : err;
 	err = map(to_kmod(region)->fd, SHMUX_MMAP_OWN, size, PROT_READ | PROT_WRITE,

@@ -2,6 +2,7 @@
 /* session.c - sessions: opening and accepting streams, leaving, looking at them */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "kselftest_harness.h"
@@ -474,8 +475,7 @@ static int64_t side_count_to_the_end(struct side *side)
 	ssize_t n;
 	char byte;
 
-	shmux_stream_set_deadline(side->stream, SHMUX_READ,
-				  shmux_now() + UINT64_C(10000000000));
+	shmux_stream_set_deadline(side->stream, SHMUX_READ, shmux_now() + UINT64_C(10000000000));
 	while ((n = shmux_stream_read(side->stream, &byte, 1)) == 1)
 		nr++;
 	return n ? n : nr;
@@ -687,7 +687,9 @@ TEST_F(session, counters_that_do_not_say_their_size_are_refused)
 }
 
 /* How many streams can be opened and closed in 4 s, at most 3 million. */
-enum { NR_CHURN = 3000000 };
+enum {
+	NR_CHURN = 3000000
+};
 
 TEST_F_TIMEOUT(session, ids_never_run_out, 60)
 {
@@ -850,6 +852,43 @@ TEST_F(attach, to_the_device_as_it_comes_fails)
 	close(self->fds[1]);
 	if (fd < 0)
 		SKIP(return, "there is no " SHMUX_DEVICE " to use");
+	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
+						shmux_now() + LONG_ENOUGH, &session));
+	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
+}
+
+TEST_F(attach, to_what_listens_at_the_device_fails)
+{
+	struct shmux_ioc_listen listen = { .size = sizeof(listen), .backlog = 1, .mode = 0600 };
+	struct shmux_session *session;
+	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	if (fd < 0)
+		SKIP(return, "there is no " SHMUX_DEVICE " to use");
+	name_make((char *)listen.name);
+	ASSERT_EQ(0, ioctl(fd, SHMUX_IOC_LISTEN, &listen));
+	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
+						shmux_now() + LONG_ENOUGH, &session));
+	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
+}
+
+TEST_F(attach, to_an_end_of_the_device_that_has_a_region_fails)
+{
+	struct shmux_ioc_create create = {
+		.size = sizeof(create),
+		.region_size = (uint32_t)sysconf(_SC_PAGESIZE),
+		.peer_size_max = SHMUX_REGION_MAX,
+	};
+	struct shmux_session *session;
+	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	if (fd < 0)
+		SKIP(return, "there is no " SHMUX_DEVICE " to use");
+	ASSERT_EQ(0, ioctl(fd, SHMUX_IOC_CREATE, &create));
 	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
 						shmux_now() + LONG_ENOUGH, &session));
 	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
