@@ -152,16 +152,6 @@ union shmux_arg {
 	};
 };
 
-/* What has just been unmapped may be charged for still. */
-static struct shmux_session *new_session(void)
-{
-	struct shmux_session *s = shmux_session_new();
-
-	if (s == ERR_PTR(-EDQUOT) && shmux_session_settle())
-		s = shmux_session_new();
-	return s;
-}
-
 static int on_create(struct shmux_file *f, union shmux_arg *u,
 		     struct shmux_gift *gift)
 {
@@ -177,14 +167,12 @@ static int on_create(struct shmux_file *f, union shmux_arg *u,
 	if (f->listener || (e && e->region))
 		return -EBADFD;
 	if (!e) {
-		s = new_session();
+		s = shmux_session_new();
 		if (IS_ERR(s))
 			return PTR_ERR(s);
 		e = &s->ends[0];
 	}
 	err = shmux_end_create(e, arg);
-	if (err == -EDQUOT && shmux_session_settle())
-		err = shmux_end_create(e, arg);
 	if (!s)
 		return err;
 	if (err)
@@ -269,7 +257,7 @@ static int on_pair(struct shmux_file *f, union shmux_arg *u,
 		return -EINVAL;
 	if (f->end || f->listener)
 		return -EBADFD;
-	s = new_session();
+	s = shmux_session_new();
 	if (IS_ERR(s))
 		return PTR_ERR(s);
 	err = gift_prepare(gift);

@@ -19,6 +19,7 @@
 #include "counters.h"
 #include "net.h"
 #include "netlink.h"
+#include "session.h"
 
 /**
  * struct shmux_account - a user
@@ -60,7 +61,7 @@ MODULE_PARM_DESC(net_sessions, "Sessions in a network namespace");
 
 static unsigned long net_bytes;
 module_param(net_bytes, ulong, 0444);
-MODULE_PARM_DESC(net_bytes, "Bytes that regions of a network namespace may declare (0: the memory)");
+MODULE_PARM_DESC(net_bytes, "Bytes that regions of a network namespace declare (0: the memory)");
 
 static unsigned long total_listeners = 16384;
 module_param(total_listeners, ulong, 0444);
@@ -158,17 +159,11 @@ static void add(const struct shmux_charge *c, u64 amount)
 	total[c->resource] += amount;
 }
 
-int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
-		       enum shmux_resource resource, u64 amount)
+/* Return: 0, -EDQUOT and *@hit, or -ENOMEM. */
+static int charge(struct shmux_charge *c, enum shmux_scope *hit)
 {
 	kuid_t user = current_euid(), outer = outer_user();
 	struct shmux_account *fresh[2];
-	struct shmux_charge c = {
-		.sn = sn,
-		.resource = resource,
-		.amount = amount,
-	};
-	enum shmux_scope hit;
 	int err = 0;
 
 	fresh[0] = kzalloc(sizeof(*fresh[0]), GFP_KERNEL_ACCOUNT);
@@ -179,27 +174,47 @@ int shmux_quota_charge(struct shmux_charge *charge, struct shmux_net *sn,
 	}
 
 	spin_lock(&quota_lock);
-	c.user = account_get(user, &fresh[0]);
+	c->user = account_get(user, &fresh[0]);
 	/* What root keeps in namespaces is bound by theirs, not by root's quota. */
 	if (!uid_eq(user, outer) && !uid_eq(outer, GLOBAL_ROOT_UID))
-		c.outer = account_get(outer, &fresh[1]);
-	hit = scope_hit(&c);
-	if (hit == SHMUX_NR_SCOPES) {
-		add(&c, amount);
-		*charge = c;
+		c->outer = account_get(outer, &fresh[1]);
+	*hit = scope_hit(c);
+	if (*hit == SHMUX_NR_SCOPES) {
+		add(c, c->amount);
 	} else {
-		account_put(c.outer);
-		account_put(c.user);
+		account_put(c->outer);
+		account_put(c->user);
+		c->outer = NULL;
 		err = -EDQUOT;
 	}
 	spin_unlock(&quota_lock);
-	if (err) {
-		shmux_count(SHMUX_A_COUNTER_QUOTA_HITS);
-		shmux_netlink_tell_quota(sn, hit, resource, user);
-	}
 out:
 	kfree(fresh[1]);
 	kfree(fresh[0]);
+	return err;
+}
+
+int shmux_quota_charge(struct shmux_charge *to, struct shmux_net *sn,
+		       enum shmux_resource resource, u64 amount)
+{
+	struct shmux_charge c = {
+		.sn = sn,
+		.resource = resource,
+		.amount = amount,
+	};
+	enum shmux_scope hit;
+	int err;
+
+	err = charge(&c, &hit);
+	/* What has just been unmapped may be charged for still. */
+	if (err == -EDQUOT && shmux_session_settle())
+		err = charge(&c, &hit);
+	if (!err) {
+		*to = c;
+	} else if (err == -EDQUOT) {
+		shmux_count(SHMUX_A_COUNTER_QUOTA_HITS);
+		shmux_netlink_tell_quota(sn, hit, resource, current_euid());
+	}
 	return err;
 }
 

@@ -44,6 +44,9 @@ struct shmux_charge {
  * @resource: of what
  * @amount: how much
  *
+ * What lingers and is not mapped any more does not stand in the way. That there is
+ * no more is counted, and told by netlink.
+ *
  * Context: may sleep.
  * Return: 0, -EDQUOT or -ENOMEM: nothing has been charged.
  */

@@ -7,6 +7,7 @@
 
 #include "genl.h"
 #include "process.h"
+#include "usage.h"
 #include "worker.h"
 
 #define USER 1001
@@ -814,6 +815,26 @@ TEST_F(events, a_limit_that_is_hit_is_told_with_who_hit_it)
 	EXPECT_EQ(1, genl_u64(m, SHMUX_A_LIMIT_MAX_USE));
 	EXPECT_EQ(geteuid(), genl_u32(m, SHMUX_A_LIMIT_UID));
 	EXPECT_LT(hits, counter_get(SHMUX_A_COUNTER_QUOTA_HITS));
+}
+
+TEST_F(events, a_limit_that_only_what_lingers_stands_at_is_not_hit)
+{
+	uint64_t before = limit_max(SHMUX_SCOPE_TOTAL, SHMUX_SESSIONS);
+	uint64_t hits = counter_get(SHMUX_A_COUNTER_QUOTA_HITS);
+	int fd = end_new();
+	void *own = region_map_own(fd, PAGE);
+	struct usage usage;
+
+	ASSERT_NE(MAP_FAILED, own);
+	ASSERT_EQ(0, usage_get(&usage));
+	ASSERT_EQ(0, limit_set(SHMUX_SCOPE_TOTAL, SHMUX_SESSIONS, usage.used[SHMUX_SESSIONS]));
+	close(fd);
+	munmap(own, PAGE);
+	fd = end_new();
+	EXPECT_LE(0, fd);
+	close(fd);
+	EXPECT_EQ(hits, counter_get(SHMUX_A_COUNTER_QUOTA_HITS));
+	ASSERT_EQ(0, limit_set(SHMUX_SCOPE_TOTAL, SHMUX_SESSIONS, before));
 }
 
 TEST_F(events, hits_without_end_are_told_a_few_times)
