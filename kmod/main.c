@@ -503,7 +503,7 @@ static long shmux_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (u.flags & ~r->flags)
 		return -EINVAL;
 	/* What cannot be told had better not be done. */
-	if (r->tells && put_user(size, (u32 __user *)to))
+	if (r->tells && copy_to_user(to, &u, r->size))
 		return -EFAULT;
 
 	if (r->locks) {

@@ -448,6 +448,23 @@ TEST_F(argument, where_nothing_can_come_back_nothing_is_done)
 	EXPECT_STILL_ANSWERED();
 }
 
+TEST_F(argument, where_only_the_size_can_come_back_nothing_is_done)
+{
+	int fds = nr_fds();
+	char *arg = self->page + PAGE - sizeof(uint32_t);
+
+	if (!variant->tells)
+		SKIP(return, "this one tells nothing");
+	ASSERT_EQ(0, mprotect(self->page + PAGE, PAGE, PROT_READ | PROT_WRITE));
+	memcpy(arg, self->known, variant->size);
+	*(uint32_t *)arg = variant->size;
+	ASSERT_EQ(0, mprotect(self->page + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(-EFAULT, ask(self, variant, arg));
+
+	EXPECT_EQ(fds, nr_fds());
+	EXPECT_STILL_ANSWERED();
+}
+
 TEST_F(argument, that_tells_nothing_may_be_constant)
 {
 	void *arg = put(self, variant, 0);
