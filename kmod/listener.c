@@ -67,9 +67,9 @@ static bool may_connect(const struct shmux_listener *l)
 {
 	if (uid_eq(current_euid(), l->uid))
 		return l->mode & 0200;
-	if (l->mode & 0002)
-		return true;
-	return (l->mode & 0020) && in_egroup_p(l->gid);
+	if (in_egroup_p(l->gid))
+		return l->mode & 0020;
+	return l->mode & 0002;
 }
 
 struct shmux_listener *shmux_listener_new(const struct shmux_ioc_listen *arg)

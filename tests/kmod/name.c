@@ -450,8 +450,10 @@ TEST(mode_says_who_may_connect)
 		{ 0020, -EACCES, 0, 0, -EACCES },
 		{ 0220, 0, 0, 0, -EACCES },
 		{ 0222, 0, 0, 0, 0 },
-		/* The owner is not everybody else. */
+		/* The owner is not everybody else, nor is the group. */
 		{ 0022, -EACCES, 0, 0, 0 },
+		{ 0002, -EACCES, -EACCES, -EACCES, 0 },
+		{ 0202, 0, -EACCES, -EACCES, 0 },
 		/* Bits that do not count. */
 		{ 0555, -EACCES, -EACCES, -EACCES, -EACCES },
 		{ 0777, 0, 0, 0, 0 },
@@ -459,7 +461,7 @@ TEST(mode_says_who_may_connect)
 
 	if (geteuid())
 		SKIP(return, "must be root to be others");
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 10; i++) {
 		const char *name = name_new();
 		struct shmux_ioc_listen arg = listen_arg(name, 16, cases[i].mode);
 		int fd = device_open();
