@@ -27,6 +27,7 @@ static int __net_init shmux_net_begin(struct net *net)
 
 	sn->net = net;
 	spin_lock_init(&sn->lock);
+	mutex_init(&sn->tells);
 	hash_init(sn->names);
 	ratelimit_state_init(&sn->often, 5 * HZ, 10);
 	/* It is we who say nothing, not the log. */

@@ -17,6 +17,7 @@
 #define KMOD_NET_H
 
 #include <linux/hashtable.h>
+#include <linux/mutex.h>
 #include <linux/ratelimit_types.h>
 #include <linux/spinlock.h>
 #include <linux/xarray.h>
@@ -33,6 +34,7 @@
  * @sessions: by number
  * @next_listener: where the search for a number begins
  * @next_session: likewise
+ * @tells: whoever tells of a session, so that its events come in order
  * @often: how often a quota that is hit is told of
  * @usage: what its processes have (quota.c's lock)
  */
@@ -44,6 +46,7 @@ struct shmux_net {
 	struct xarray sessions;
 	u32 next_listener;
 	u32 next_session;
+	struct mutex tells;	/* events of sessions */
 	struct ratelimit_state often;
 	u64 usage[SHMUX_NR_RESOURCES];
 };
@@ -62,11 +65,6 @@ struct shmux_net *shmux_net_get_current(void);
  * Return: its part.
  */
 struct shmux_net *shmux_net_of(struct net *net);
-
-static inline void shmux_net_get(struct shmux_net *sn)
-{
-	get_net(sn->net);
-}
 
 static inline void shmux_net_put(struct shmux_net *sn)
 {

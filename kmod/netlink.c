@@ -193,8 +193,9 @@ void shmux_netlink_tell(struct shmux_session *s, enum shmux_cmd cmd)
 	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	if (!skb)
 		return;
-	spin_lock(&s->sn->lock);
 	/* That it is up comes before that it is down, or not at all. */
+	mutex_lock(&s->sn->tells);
+	spin_lock(&s->sn->lock);
 	err = cmd == SHMUX_CMD_SESSION_UP && s->over ?
 		      -ECONNRESET : put_session(skb, &v, 0, 0, 0, cmd, s);
 	spin_unlock(&s->sn->lock);
@@ -203,6 +204,7 @@ void shmux_netlink_tell(struct shmux_session *s, enum shmux_cmd cmd)
 	else
 		genlmsg_multicast_netns(&shmux_family, s->sn->net, skb, 0,
 					GROUP_EVENTS, GFP_KERNEL);
+	mutex_unlock(&s->sn->tells);
 }
 
 /* --- listeners ------------------------------------------------------------ */
