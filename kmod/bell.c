@@ -29,7 +29,7 @@ static int wake(struct wait_queue_entry *entry, unsigned int mode, int flags,
 static void ring(struct shmux_end *e, bool sync, __poll_t events)
 {
 	/*
-	 * Pairs with prepare_to_wait() in shmux_bell_wait(), and the barriers in
+	 * Pairs with prepare_to_wait() in sleep_for_news(), and the barriers in
 	 * shmux_bell_poll() and shmux_bell_set().
 	 */
 	smp_mb();
@@ -50,6 +50,8 @@ static void ring(struct shmux_end *e, bool sync, __poll_t events)
 
 void shmux_bell_kick(struct shmux_end *e, bool sync)
 {
+	/* What was written before is seen by who sees the count: look(). */
+	smp_mb__before_atomic();
 	atomic_inc(&e->kicks);
 	shmux_count(SHMUX_A_COUNTER_KICKS);
 	trace_shmux_kick(e, sync);
@@ -70,7 +72,8 @@ static int look(struct shmux_end *e, u32 seen, u32 *kicks)
 {
 	int over = shmux_session_over(e->session);
 
-	*kicks = atomic_read(&e->kicks);
+	/* Pairs with the barrier in shmux_bell_kick(). */
+	*kicks = atomic_read_acquire(&e->kicks);
 	if (*kicks != seen)
 		return 0;
 	return over ? -ECONNRESET : -EAGAIN;
