@@ -65,6 +65,8 @@ int shmux_who_copy_label(const struct shmux_who *who, char __user *to,
 	if (err)
 		return err == -ENOMEM ? err : 0;
 
+	/* Some count the NUL. */
+	label.len = strnlen(label.text, label.len);
 	if (label.len)
 		*size = label.len + 1;
 	if (room && *size > room)
