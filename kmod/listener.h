@@ -165,7 +165,7 @@ void shmux_listener_unqueue(struct shmux_session *s);
  *
  * Wakes the first in the line, if there is room in the queue.
  *
- * Context: may sleep.
+ * Context: does not sleep.
  */
 void shmux_listener_offer(struct shmux_net *sn, const char *name);
 

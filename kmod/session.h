@@ -154,7 +154,7 @@ struct shmux_session *shmux_session_new(void);
  * shmux_session_put() - let go
  * @s: kept by kref_get() on its @ref
  *
- * Context: may sleep.
+ * Context: does not sleep.
  */
 void shmux_session_put(struct shmux_session *s);
 

@@ -54,8 +54,9 @@
  * either end or any mapping is there.
  *
  * mmap fails with EINVAL (not shared, or beyond the region's end), EACCES (to be
- * written or executed where that is not to be), EBADFD (no end, or no region yet)
- * and ENOTCONN (theirs, and it is not ready).
+ * written or executed where that is not to be; to be executed also with EPERM, where
+ * the kernel refuses that of all such files), EBADFD (no end, or no region yet) and
+ * ENOTCONN (theirs, and it is not ready).
  *
  * Kicks
  * =====
@@ -63,7 +64,7 @@
  * other end's, wakes who waits or polls there, and signals its eventfd. WAIT
  * sleeps until the count differs from what the caller has seen, and tells it:
  * so no kick is lost, whenever it falls. A kick is not data: several may be
- * told as one.
+ * told as one. What was written before it is seen by who has been told of it.
  *
  * poll(2) tells of an end
  *   EPOLLIN               kicks that no WAIT has told yet, or the end
@@ -71,6 +72,7 @@
  *   EPOLLHUP, EPOLLRDHUP  it is over: the other end is dead, or has refused
  * and of a listener
  *   EPOLLIN               ACCEPT need not wait
+ *   EPOLLHUP              it has hung up
  * A file that is nothing yet has EPOLLERR; an epoll set is to be given it, or
  * given it again, once it is something.
  *

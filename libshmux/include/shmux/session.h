@@ -118,7 +118,9 @@ SHMUX_API int shmux_session_dial(const char *address,
  * shmux_session_pair() - two ends for a session, to be attached
  * @fds: out: the caller's, to be closed or attached; close-on-exec
  *
- * Of the kernel module where that is loaded, else as by socketpair(2).
+ * Of the kernel module where that is loaded, else as by socketpair(2). By the
+ * module an end is the caller's until it is attached: a caller that exits before,
+ * and has not closed what it gave away, ends the session.
  *
  * Return: 0 or a negative errno.
  */
