@@ -5,8 +5,9 @@
  * Strangers can connect at will, and say nothing. So clients are bounded; who
  * has the most loses its oldest, and a flood of one user's costs that user only.
  * When descriptors run out, clients make way too; if there is none left, the
- * doors are left alone for a while, and who connects waits in their backlogs. The death of a client that has not said hello, while a child of its
- * has the socket too, is found by looking now and then.
+ * doors are left alone for a while, and who connects waits in their backlogs.
+ * The death of a client that has not said hello, while a child of its has the
+ * socket too, is found by looking now and then.
  *
  * Under the lock of the listener's.
  */

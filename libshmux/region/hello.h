@@ -56,9 +56,9 @@ int shmux__hello_open(int fd, enum shmux_role role,
  * Go on without waiting. Return: 0 and a region, the hello being spent (still
  * to be closed); -EAGAIN: step again when shmux__hello_fd() has
  * shmux__hello_events() (POLLIN or POLLOUT), and now and then, to learn of a
- * death that somebody hides who has the other end, too; or the errno that ended it: of
- * ours, or as the other side told us. When an acceptor refuses, it tells the
- * dialler so.
+ * death that somebody hides who has the other end, too; or the errno that
+ * ended it: of ours, or as the other side told us. When an acceptor refuses, it
+ * tells the dialler so.
  */
 int shmux__hello_step(struct shmux__hello *hello,
 		      struct shmux__region **region);

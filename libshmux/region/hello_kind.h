@@ -46,7 +46,10 @@ int shmux__hello_kmod_open(int fd, enum shmux_role role,
 			   const struct shmux__hello_params *params,
 			   struct shmux__hello **hello);
 
-/* Ask whoever decides about @h->peer, which has come by @socket, or -1. Return: 0 or -errno. */
+/*
+ * Ask whoever decides about @h->peer, which has come by @socket, or -1. Return:
+ * 0 or -errno.
+ */
 int shmux__hello_admit(const struct shmux__hello *h, int socket);
 
 #endif /* SHMUX_REGION_HELLO_KIND_H */

@@ -16,7 +16,6 @@
  * Who has connected is ready, so an acceptor never waits.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>

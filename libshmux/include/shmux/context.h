@@ -3,9 +3,9 @@
  * DOC: contexts, for dialling
  *
  * A context holds the sessions that its dials have made: two dials to the same
- * address, written the same way, share one. A session stays until the context is closed; once the peer
- * has died, or either side has said go-away, the next dial makes a new one.
- * In a forked child, too, a dial makes a new one.
+ * address, written the same way, share one. A session stays until the context
+ * is closed; once the peer has died, or either side has said go-away, the next
+ * dial makes a new one. In a forked child, too, a dial makes a new one.
  */
 #ifndef SHMUX_CONTEXT_H
 #define SHMUX_CONTEXT_H

@@ -11,13 +11,12 @@
  *
  * A plain NAME is listened to in both, where the module is loaded and
  * /dev/shmux may be opened, and is the listener's in both or not at all; it is
- * dialled by the module first and then, unless the time is over or one whose user
- * is accepted has answered, by memfd. So the two sides meet whichever of them was
- * there before the module, and who takes a name in one of the two to which he has
- * no right keeps nobody from the other. What the module
- * fails at otherwise, for want of memory or quota say, a plain NAME does without,
- * and tells the log; with kmod: it is the error. Without the module that is
- * -ENODEV.
+ * dialled by the module first and then, unless the time is over or one whose
+ * user is accepted has answered, by memfd. So the two sides meet whichever of
+ * them was there before the module, and who takes a name in one of the two to
+ * which he has no right keeps nobody from the other. What the module fails at
+ * otherwise, for want of memory or quota say, a plain NAME does without, and
+ * tells the log; with kmod: it is the error. Without the module that is -ENODEV.
  *
  * A NAME lives in the network namespace, leaves nothing behind and is free the
  * moment its holder dies. A path is removed when the listener is closed; what
@@ -84,8 +83,8 @@ struct shmux_listener_options {
  *
  * Return: 0; -EADDRINUSE: somebody listens there, or the path is no socket, or
  * its lock is held; -ENODEV: kmod:, and there is no module; -EDQUOT: the same,
- * and a quota of it is spent; -EINVAL: not an address, or the options; -ENAMETOOLONG;
- * -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
+ * and a quota of it is spent; -EINVAL: not an address, or the options;
+ * -ENAMETOOLONG; -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
  */
 SHMUX_API int shmux_listener_open(const char *address,
 				  const struct shmux_listener_options *options,

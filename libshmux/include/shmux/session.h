@@ -161,9 +161,9 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * @stream: out
  *
  * Waits only for room in the ring, but without a deadline: a peer that never
- * reads can make it wait until shmux_session_unblock(). The stream can be written to at once; if the
- * peer refuses it, it is reset with SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or
- * _GOING_AWAY.
+ * reads can make it wait until shmux_session_unblock(). The stream can be
+ * written to at once; if the peer refuses it, it is reset with
+ * SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or _GOING_AWAY.
  *
  * Return: 0; -EAGAIN: not to wait, and the ring is full (an event tells when to
  * try again); -EOPNOTSUPP: the peer does not know streams of that kind;
