@@ -2,11 +2,11 @@
 /*
  * fuzz.c - random programs of requests and mappings, guided by what they reach
  *
- * A program is a list of moves in up to three lanes, which are threads: requests
- * with arguments at their bounds and beyond, what mmap and its kin do, poll, dup,
+ * A program is a list of moves, of which the first are made one after another, and
+ * the others in up to three lanes, which are threads: requests with arguments at their bounds and beyond, what mmap and its kin do, poll, dup,
  * close, fork, descriptors in flight. What reaches code of the module that none
- * before has reached is kept, and varied. Where the kernel does not tell what is
- * reached (KCOV; vm/debug does), all is chance.
+ * before has reached, or is answered as none before was, is kept, and varied. Where
+ * the kernel does not tell what is reached (KCOV; vm/fuzzing's does), answers are all.
  *
  * Beside what the kernel finds of itself, these must hold, whatever is done:
  *   nobody writes by a mapping of the other's region, grows or executes one
@@ -43,9 +43,9 @@
 #define NR_SLOTS 6
 #define NR_MAPS 4
 #define NR_NAMES 2
-#define MAX_MOVES 24
+#define MAX_MOVES 32
 #define MAX_KEPT 2048
-#define PROGRAMS_A_PROCESS 300
+#define PROGRAMS_A_PROCESS 100
 #define WINDOW (128 * PAGE) /* of addresses, for each mapping */
 #define COVER_SIZE (32 << 10)
 #define COVER_HASHES (64 << 10)
@@ -130,40 +130,41 @@ static const char *const op_names[NR_OPS] = {
 
 /* How often each is chosen. */
 static const uint8_t op_weights[NR_OPS] = {
-	[OPEN] = 10,
-	[CLOSE] = 6,
-	[DUP] = 2,
-	[CREATE] = 10,
-	[LISTEN] = 5,
-	[CONNECT] = 7,
-	[ACCEPT] = 7,
-	[PAIR] = 6,
-	[MEET] = 10,
-	[ASK_PEER] = 3,
-	[KICK] = 4,
-	[WAIT] = 6,
-	[EVENTFD] = 4,
-	[ADOPT] = 2,
-	[HANG_UP] = 3,
-	[RAW] = 2,
-	[MMAP] = 12,
-	[MUNMAP] = 2,
-	[MPROTECT] = 5,
-	[MREMAP] = 3,
-	[MADVISE] = 2,
-	[MLOCK] = 1,
-	[READ] = 4,
-	[WRITE] = 4,
-	[WRITE_BY_KERNEL] = 2,
-	[TRUNCATE] = 1,
-	[POLL] = 3,
-	[EPOLL] = 2,
-	[FILE_IO] = 1,
+	[OPEN] = 14,
+	[CLOSE] = 8,
+	[DUP] = 4,
+	[CREATE] = 20,
+	[LISTEN] = 10,
+	[CONNECT] = 14,
+	[ACCEPT] = 14,
+	[PAIR] = 12,
+	[MEET] = 20,
+	[ASK_PEER] = 6,
+	[KICK] = 8,
+	[WAIT] = 12,
+	[EVENTFD] = 8,
+	[ADOPT] = 4,
+	[HANG_UP] = 6,
+	[RAW] = 3,
+	[MMAP] = 24,
+	[MUNMAP] = 4,
+	[MPROTECT] = 12,
+	[MREMAP] = 8,
+	[REMAP_FILE_PAGES] = 4,
+	[MADVISE] = 6,
+	[MLOCK] = 2,
+	[READ] = 8,
+	[WRITE] = 8,
+	[WRITE_BY_KERNEL] = 6,
+	[TRUNCATE] = 2,
+	[POLL] = 6,
+	[EPOLL] = 4,
+	[FILE_IO] = 2,
+	[SEND] = 4,
+	[RECEIVE] = 2,
+	/* These take long. */
 	[FORK] = 1,
-	[SEND] = 2,
-	[RECEIVE] = 1,
 	[DUMP] = 1,
-	[REMAP_FILE_PAGES] = 2,
 };
 
 struct move {
@@ -175,6 +176,8 @@ struct move {
 
 struct program {
 	uint32_t nr, nr_lanes;
+	uint32_t alone; /* so many of the moves are made first, by one thread */
+	uint32_t worked; /* moves, when it was run */
 	struct move moves[MAX_MOVES];
 };
 
@@ -210,6 +213,143 @@ static uint32_t chance(uint32_t n)
 	return random_between(&shared->random, 0, n - 1);
 }
 
+/* What a slot holds, if all that was to make it that has gone well. */
+enum state {
+	EMPTY,
+	FRESH,
+	LISTENING,
+	LONE,
+	QUEUED,
+	BARE, /* joined, without a region */
+	WHOLE, /* with one */
+	READY,
+};
+
+struct guess {
+	enum state slots[NR_SLOTS];
+	bool maps[NR_MAPS];
+};
+
+#define IN(state) (1u << (state))
+#define IN_AN_END (IN(LONE) | IN(QUEUED) | IN(BARE) | IN(WHOLE) | IN(READY))
+#define IN_USE (IN(FRESH) | IN(LISTENING) | IN_AN_END)
+
+/* Where the slot of a move had better be; 0: it has none, or it does not matter. */
+static const uint8_t op_wants[NR_OPS] = {
+	[OPEN] = IN(EMPTY),
+	[CLOSE] = IN_USE,
+	[DUP] = IN_USE,
+	[CREATE] = IN(FRESH) | IN(BARE),
+	[LISTEN] = IN(FRESH),
+	[CONNECT] = IN(LONE),
+	[ACCEPT] = IN(LISTENING),
+	[PAIR] = IN(FRESH),
+	[MEET] = IN(BARE) | IN(WHOLE) | IN(READY),
+	[ASK_PEER] = IN_AN_END,
+	[KICK] = IN_AN_END,
+	[WAIT] = IN_AN_END,
+	[EVENTFD] = IN_AN_END,
+	[ADOPT] = IN_AN_END | IN(LISTENING),
+	[HANG_UP] = IN_AN_END | IN(LISTENING),
+	[MMAP] = IN(LONE) | IN(QUEUED) | IN(WHOLE) | IN(READY),
+	[POLL] = IN_USE,
+	[EPOLL] = IN_USE,
+	[FILE_IO] = IN_USE,
+	[SEND] = IN_USE,
+};
+
+static bool is_of_mappings(enum op op)
+{
+	return op >= MUNMAP && op <= TRUNCATE;
+}
+
+/* The first values of each table are those that mean no harm. */
+#define NR_PLAIN 4
+
+static bool is_plain(const struct move *m)
+{
+	switch (m->op) {
+	case CREATE:
+	case LISTEN:
+	case CONNECT:
+	case MEET:
+	case MMAP:
+		return m->x < NR_PLAIN && m->y < NR_PLAIN;
+	default:
+		return true;
+	}
+}
+
+/* What @m makes of it all. */
+static void guess_after(struct guess *g, const struct move *m)
+{
+	enum state *a = &g->slots[m->a % NR_SLOTS], *b = &g->slots[m->b % NR_SLOTS];
+
+	/* A move fails, mostly, that is spoilt, or not plain, or made elsewhere. */
+	if (m->spoil || !is_plain(m) ||
+	    (op_wants[m->op] && m->op != OPEN && !(op_wants[m->op] & IN(*a))))
+		return;
+	switch (m->op) {
+	case OPEN:
+		*a = FRESH;
+		break;
+	case CLOSE:
+		*a = EMPTY;
+		break;
+	case DUP:
+		*b = *a;
+		break;
+	case CREATE:
+		*a = *a == FRESH ? LONE : WHOLE;
+		break;
+	case LISTEN:
+		*a = LISTENING;
+		break;
+	case CONNECT:
+		*a = QUEUED;
+		break;
+	case ACCEPT:
+		for (int i = 0; i < NR_SLOTS; i++)
+			if (g->slots[i] == QUEUED) {
+				g->slots[i] = READY;
+				*b = BARE;
+				break;
+			}
+		break;
+	case PAIR:
+		*a = *b = BARE;
+		break;
+	case MEET:
+		*a = *a == BARE ? BARE : READY;
+		break;
+	case MMAP: /* the other's region, or one's own */
+		g->maps[m->b % NR_MAPS] = *a == READY || !(m->x & 1);
+		break;
+	}
+}
+
+/* Return: a slot in one of the states of @in, or -1. */
+static int guess_slot(const struct guess *g, uint32_t in)
+{
+	uint32_t first = chance(NR_SLOTS);
+
+	for (uint32_t i = 0; i < NR_SLOTS; i++)
+		if (in & IN(g->slots[(first + i) % NR_SLOTS]))
+			return (int)((first + i) % NR_SLOTS);
+	return -1;
+}
+
+/* Return: a mapping that there is, or -1. */
+static int guess_map(const struct guess *g)
+{
+	uint32_t first = chance(NR_MAPS);
+
+	for (uint32_t i = 0; i < NR_MAPS; i++)
+		if (g->maps[(first + i) % NR_MAPS])
+			return (int)((first + i) % NR_MAPS);
+	return -1;
+}
+
 static struct move move_random(uint32_t nr_lanes)
 {
 	uint32_t sum = 0, pick;
@@ -229,12 +369,70 @@ static struct move move_random(uint32_t nr_lanes)
 	return m;
 }
 
+/* One that may do something where it is made; but any, now and then. */
+static struct move move_fitting(const struct guess *g, uint32_t nr_lanes)
+{
+	struct move m = move_random(nr_lanes);
+	int slot;
+
+	if (!chance(4))
+		return m;
+	for (int tries = 0; tries < 8; tries++, m = move_random(nr_lanes)) {
+		if (is_of_mappings(m.op)) {
+			slot = guess_map(g);
+			if (slot < 0)
+				continue;
+			m.b = (uint8_t)slot;
+		} else if (op_wants[m.op]) {
+			slot = guess_slot(g, op_wants[m.op]);
+			if (slot < 0)
+				continue;
+			m.a = (uint8_t)slot;
+		}
+		if (m.op == PAIR || m.op == ACCEPT || m.op == DUP || m.op == RECEIVE) {
+			slot = guess_slot(g, IN(EMPTY));
+			m.b = slot < 0 ? m.b : (uint8_t)slot;
+		}
+		break;
+	}
+	if (!is_of_mappings(m.op) && chance(4)) {
+		m.x %= NR_PLAIN;
+		m.y %= NR_PLAIN;
+	}
+	return m;
+}
+
+/* For the place @at of @p. */
+static struct move move_for(const struct program *p, uint32_t at)
+{
+	struct guess g = { 0 };
+
+	for (uint32_t i = 0; i < at; i++)
+		guess_after(&g, &p->moves[i]);
+	return move_fitting(&g, p->nr_lanes);
+}
+
 static void program_random(struct program *p)
 {
+	uint32_t nr = 4 + chance(MAX_MOVES - 3);
+
 	p->nr_lanes = chance(3) ? 1 : 1 + chance(NR_LANES);
-	p->nr = 4 + chance(MAX_MOVES - 3);
-	for (uint32_t i = 0; i < p->nr; i++)
-		p->moves[i] = move_random(p->nr_lanes);
+	p->alone = chance(nr);
+	for (p->nr = 0; p->nr < nr; p->nr++)
+		p->moves[p->nr] = move_for(p, p->nr);
+}
+
+/* From the move @at on in lanes; that one, maybe, in two of them at once. */
+static void program_split(struct program *p, uint32_t at)
+{
+	p->nr_lanes = NR_LANES;
+	p->alone = at;
+	if (p->nr < MAX_MOVES && chance(2)) {
+		memmove(&p->moves[at + 1], &p->moves[at], (p->nr - at) * sizeof(*p->moves));
+		p->nr++;
+	}
+	for (uint32_t i = at; i < p->nr; i++)
+		p->moves[i].lane = (uint8_t)((i - at + chance(2)) % NR_LANES);
 }
 
 static void program_vary(struct program *p)
@@ -246,12 +444,15 @@ static void program_vary(struct program *p)
 		at = chance(p->nr);
 		switch (chance(9)) {
 		case 0:
-		case 1: /* one more */
-			if (p->nr == MAX_MOVES)
-				break;
-			memmove(&p->moves[at + 1], &p->moves[at], (p->nr - at) * sizeof(*p->moves));
-			p->moves[at] = move_random(p->nr_lanes);
-			p->nr++;
+		case 1: /* some more; behind the last, too */
+			at = chance(2) ? p->nr : chance(p->nr);
+			for (uint32_t more = 1 + chance(6); more && p->nr < MAX_MOVES; more--) {
+				memmove(&p->moves[at + 1], &p->moves[at],
+					(p->nr - at) * sizeof(*p->moves));
+				p->moves[at] = move_for(p, at);
+				p->nr++;
+				at++;
+			}
 			break;
 		case 2: /* one less */
 			if (p->nr == 1)
@@ -260,7 +461,7 @@ static void program_vary(struct program *p)
 			memmove(&p->moves[at], &p->moves[at + 1], (p->nr - at) * sizeof(*p->moves));
 			break;
 		case 3:
-			p->moves[at] = move_random(p->nr_lanes);
+			p->moves[at] = move_for(p, at);
 			break;
 		case 4:
 			p->moves[at].x = (uint16_t)chance(0x10000);
@@ -272,10 +473,11 @@ static void program_vary(struct program *p)
 			p->moves[at].spoil = chance(2) ? 0 : (uint8_t)chance(256);
 			p->moves[at].a = (uint8_t)chance(NR_SLOTS);
 			break;
-		case 7: /* at the same time */
-			p->nr_lanes = NR_LANES;
-			for (uint32_t i = at; i < p->nr; i++)
-				p->moves[i].lane = (uint8_t)chance(NR_LANES);
+		case 7: /* at the same time, or one after the other */
+			if (chance(3))
+				program_split(p, at);
+			else
+				p->nr_lanes = 1;
 			break;
 		default: /* the end of another */
 			other = &shared->kept[chance(shared->nr_kept)];
@@ -284,13 +486,14 @@ static void program_vary(struct program *p)
 				p->nr = i + 1;
 			}
 			p->nr_lanes = p->nr_lanes > other->nr_lanes ? p->nr_lanes : other->nr_lanes;
+			p->alone = p->alone > other->alone ? p->alone : other->alone;
 		}
 	}
 }
 
 static void program_print(const struct program *p)
 {
-	fprintf(stderr, "# the program, in %u lanes:\n", p->nr_lanes);
+	fprintf(stderr, "# the program, in %u lanes from %u on:\n", p->nr_lanes, p->alone);
 	for (uint32_t i = 0; i < p->nr; i++) {
 		const struct move *m = &p->moves[i];
 
@@ -349,6 +552,8 @@ struct lane {
 	int kcov;
 	unsigned long *cover; /* NULL: the kernel does not tell */
 	char *arg; /* a page, behind which there is none */
+	uint32_t news; /* answers that none has got before, of this program */
+	uint32_t worked; /* moves of it */
 };
 
 static atomic_int slots[NR_SLOTS];
@@ -359,6 +564,7 @@ static int bells[2], epoll_fd, socks[2], netlink_fd, mem_fd, netlink_family;
 static uint64_t tag; /* of this program, in what it writes */
 static const struct program *program;
 static _Thread_local sigjmp_buf escape;
+static _Thread_local struct lane *my_lane; /* NULL in a child: nobody counts there */
 
 static const uint64_t timeouts[] = { 0, 0, 1, 100000, 1000000 };
 
@@ -377,11 +583,33 @@ static void slot_put(uint8_t i, int fd)
 		close(was);
 }
 
+/* Return: whether it was not there yet. */
+static bool reach(uint64_t what)
+{
+	uint8_t *reached = &shared->reached[what * UINT64_C(0x9e3779b97f4a7c15) >> 48];
+	bool news = !*reached;
+
+	*reached = 1;
+	return news;
+}
+
+/* @op, done to what @about says, was answered like this. */
+static void answered(enum op op, uint32_t about, int answer)
+{
+	uint64_t what = (uint64_t)(op + 1) << 56 | (uint64_t)about << 32 | (uint32_t)answer;
+
+	if (!my_lane)
+		return;
+	my_lane->worked += answer >= 0;
+	my_lane->news += reach(what);
+}
+
 /* Whether @err, which is 0 or negative, is one of the contract's for the request. */
 static void check_errno(enum op op, int err, const int *more)
 {
 	static const int always[] = { 0, -EINVAL, -EFAULT, -E2BIG, -EBADFD, -ENOMEM, -EINTR, 1 };
 
+	answered(op, 0, err);
 	/* The slot is empty, or becomes so. */
 	if (err == -EBADF)
 		return;
@@ -485,7 +713,7 @@ static void name_pick(__u8 field[SHMUX_NAME_SIZE], uint16_t by)
 
 static void move_create(const struct lane *lane, const struct move *m)
 {
-	const uint32_t sizes[] = { 0,	      PAGE,	4 * PAGE, 16 * PAGE,	    2 * PAGE,
+	const uint32_t sizes[] = { 2 * PAGE,  PAGE,	4 * PAGE, 16 * PAGE,	    0,
 				   4 * PAGE,  PAGE + 1, 4 * PAGE, SHMUX_REGION_MAX, 0xffffffff,
 				   0x80000000 };
 	const uint32_t limits[] = { ANY_SIZE, 4 * PAGE, ANY_SIZE, PAGE, 0, PAGE - 1, ANY_SIZE };
@@ -658,8 +886,8 @@ static void check_access(enum op op, const struct mapping *map, int prot)
 static void move_mmap(struct mapping *map, const struct move *m)
 {
 	const off64_t offsets[] = { SHMUX_MMAP_OWN,	    SHMUX_MMAP_PEER,
-				    SHMUX_MMAP_OWN + PAGE,  SHMUX_MMAP_PEER + PAGE,
 				    SHMUX_MMAP_OWN,	    SHMUX_MMAP_PEER,
+				    SHMUX_MMAP_OWN + PAGE,  SHMUX_MMAP_PEER + PAGE,
 				    SHMUX_MMAP_PEER - PAGE, 0xfffff000,
 				    INT64_C(1) << 32,	    INT64_C(0x7ffffffffffff000) };
 	const size_t lengths[] = { PAGE, 4 * PAGE, 2 * PAGE, 16 * PAGE, 17 * PAGE };
@@ -668,14 +896,17 @@ static void move_mmap(struct mapping *map, const struct move *m)
 			      MAP_PRIVATE,	   MAP_SHARED };
 	off64_t offset = PICK(offsets, m->x);
 	size_t len = PICK(lengths, m->y);
-	int prot = m->x % 10 == 1 && !(m->y & 7) ? PROT_READ : PICK(prots, m->y / 5);
+	int prot = PICK(prots, m->y / 5 + (offset >= SHMUX_MMAP_PEER));
 	int flag = PICK(flags, m->y / 35);
 
 	map_clear(map);
 	map->peer = offset >= SHMUX_MMAP_PEER;
 	map->remapped = false;
-	if (mmap64(map->base, len, prot, flag | MAP_FIXED, slot(m->a), offset) == MAP_FAILED)
+	if (mmap64(map->base, len, prot, flag | MAP_FIXED, slot(m->a), offset) == MAP_FAILED) {
+		answered(MMAP, map->peer, -errno);
 		return;
+	}
+	answered(MMAP, map->peer, prot);
 	map->len = len;
 	if (flag == MAP_PRIVATE)
 		found("mmap has made a mapping that is private");
@@ -746,6 +977,9 @@ static void move_memory(struct mapping *map, const struct move *m)
 	case MPROTECT:
 		if (!mprotect(map->base + offset, len, prot))
 			check_access(MPROTECT, map, prot);
+		else
+			prot = -errno;
+		answered(MPROTECT, map->peer, prot);
 		break;
 	case MREMAP:
 		move_mremap(map, m);
@@ -755,7 +989,8 @@ static void move_memory(struct mapping *map, const struct move *m)
 			map->remapped = true;
 		break;
 	case MADVISE:
-		madvise(map->base + offset, len, PICK(advices, m->y / 8));
+		answered(MADVISE, map->peer | (m->y / 8 % 10) << 1,
+			 madvise(map->base + offset, len, PICK(advices, m->y / 8)) ? -errno : 0);
 		break;
 	case MLOCK:
 		if (m->y & 8)
@@ -836,6 +1071,7 @@ static void move_fork(struct lane *lane, const struct move *m)
 	int status;
 
 	if (!pid) {
+		my_lane = NULL;
 		for (uint32_t i = 0; i < m->x % 4; i++) {
 			struct move also = program->moves[(m->y + i) % program->nr];
 
@@ -910,7 +1146,7 @@ static void move_run(struct lane *lane, const struct move *m)
 		move_raw(lane, m);
 		break;
 	case POLL:
-		file_polls(slot(m->a), POLLIN | POLLOUT);
+		answered(POLL, 0, file_polls(slot(m->a), POLLIN | POLLOUT));
 		break;
 	case EPOLL:
 		epoll_ctl(epoll_fd, m->x % 3 ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, slot(m->a), &event);
@@ -971,11 +1207,19 @@ static void lane_open(struct lane *lane)
 	shared->has_coverage = true;
 }
 
-static void lane_run(struct lane *lane)
+/* From now on it counts for this program. */
+static void lane_begin(struct lane *lane)
 {
+	my_lane = lane;
+	lane->news = lane->worked = 0;
 	if (lane->cover)
 		__atomic_store_n(&lane->cover[0], 0, __ATOMIC_RELAXED);
-	for (uint32_t i = 0; i < program->nr; i++)
+}
+
+/* Those of the moves that it makes beside the other lanes. */
+static void lane_run(struct lane *lane)
+{
+	for (uint32_t i = program->alone; i < program->nr; i++)
 		if (program->moves[i].lane % program->nr_lanes == lane->nr)
 			move_run(lane, &program->moves[i]);
 }
@@ -988,8 +1232,10 @@ static void *lane_loop(void *arg)
 	pthread_barrier_wait(&end);
 	for (;;) {
 		pthread_barrier_wait(&begin);
-		if (lane->nr < program->nr_lanes)
+		if (lane->nr < program->nr_lanes) {
+			lane_begin(lane);
 			lane_run(lane);
+		}
 		pthread_barrier_wait(&end);
 	}
 	return NULL;
@@ -999,20 +1245,14 @@ static void *lane_loop(void *arg)
 static uint32_t lane_news(const struct lane *lane)
 {
 	unsigned long n, from = 0;
-	uint32_t news = 0;
+	uint32_t news = lane->news;
 
-	if (!lane->cover || lane->nr >= program->nr_lanes)
-		return 0;
+	if (!lane->cover)
+		return news;
 	n = __atomic_load_n(&lane->cover[0], __ATOMIC_RELAXED);
 	for (unsigned long i = 1; i <= n; i++) {
-		uint64_t step = (lane->cover[i] ^ from << 1) * UINT64_C(0x9e3779b97f4a7c15);
-		uint8_t *reached = &shared->reached[step >> 48];
-
+		news += reach(lane->cover[i] ^ from << 1);
 		from = lane->cover[i] & 0xffffff;
-		if (!*reached) {
-			*reached = 1;
-			news++;
-		}
 	}
 	return news;
 }
@@ -1091,6 +1331,22 @@ static void world_clear(void)
 			map_clear(&maps[i]);
 }
 
+static const struct program *kept_random(void)
+{
+	/* The newest are the most likely to lead on. */
+	uint32_t span = chance(2) && shared->nr_kept > 32 ? 32 : shared->nr_kept;
+
+	return &shared->kept[shared->nr_kept - 1 - chance(span)];
+}
+
+/* One that gets far, mostly. */
+static const struct program *kept_pick(void)
+{
+	const struct program *one = kept_random(), *other = kept_random();
+
+	return one->worked > other->worked || !chance(4) ? one : other;
+}
+
 static void program_choose(struct program *p)
 {
 	uint32_t nr = atomic_load(&shared->executions);
@@ -1100,10 +1356,7 @@ static void program_choose(struct program *p)
 	} else if (!chance(4)) {
 		program_random(p);
 	} else {
-		/* The newest are the most likely to lead on. */
-		uint32_t span = chance(2) && shared->nr_kept > 32 ? 32 : shared->nr_kept;
-
-		*p = shared->kept[shared->nr_kept - 1 - chance(span)];
+		*p = *kept_pick();
 		program_vary(p);
 	}
 }
@@ -1119,18 +1372,23 @@ static void programs_run(void)
 		program_choose(&shared->running);
 		program = &shared->running;
 		tag = UINT64_C(0x5348) << 48 | (1 + atomic_fetch_add(&shared->executions, 1));
+		lane_begin(&lanes[0]);
+		for (uint32_t move = 0; move < program->alone && move < program->nr; move++)
+			move_run(&lanes[0], &program->moves[move]);
 		if (program->nr_lanes > 1)
 			pthread_barrier_wait(&begin);
 		lane_run(&lanes[0]);
 		if (program->nr_lanes > 1)
 			pthread_barrier_wait(&end);
 
-		news = 0;
-		for (int lane = 0; lane < NR_LANES; lane++)
+		news = shared->running.worked = 0;
+		for (uint32_t lane = 0; lane < program->nr_lanes; lane++) {
 			news += lane_news(&lanes[lane]);
+			shared->running.worked += lanes[lane].worked;
+		}
 		shared->nr_reached += news;
-		/* Where nothing is told, some are kept at random. */
-		if (shared->has_coverage ? news : !chance(16))
+		/* Where little is told, some are kept at random. */
+		if (news || (!shared->has_coverage && !chance(64)))
 			shared->kept[shared->nr_kept < MAX_KEPT ? shared->nr_kept++ :
 								  chance(MAX_KEPT)] = *program;
 		/* The last leaves everything as it is. */
