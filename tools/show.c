@@ -96,11 +96,13 @@ static void print_session(const struct view_session *s)
 		printf("Session\n");
 	print_address(s->address);
 	print_word("over", view_over(s->over));
-	if (s->over == VIEW_MODULE && m->phase == SHMUX_PHASE_OVER)
-		printf("  %-11sover: the %s %s\n", "state", m->side ? "listener" : "dialler",
-		       m->cause == SHMUX_CAUSE_NOBODY ? "found nobody" : view_state(s));
-	else
+	if (s->over != VIEW_MODULE || m->phase != SHMUX_PHASE_OVER)
 		print_word("state", view_state(s));
+	else if (m->cause == SHMUX_CAUSE_NOBODY)
+		print_word("state", "over: nobody was left to accept");
+	else
+		printf("  %-11sover: the %s %s\n", "state", m->side ? "listener" : "dialler",
+		       view_state(s));
 	if (s->over == VIEW_MODULE)
 		print_word("age", units_age(m->age).text);
 	if (s->acceptor.facts.known)

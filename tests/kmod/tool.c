@@ -328,6 +328,21 @@ TEST_F(tool, show_tells_a_session_by_its_number)
 	EXPECT_EQ(NULL, json_at(self->r.out, ".listeners[0]"));
 }
 
+TEST_F(tool, show_tells_why_a_session_is_over)
+{
+	int queued = end_new_queued(self->name, NO_WAIT);
+
+	ASSERT_LE(0, queued);
+	ASSERT_EQ(0, file_hang_up(self->ends.far));
+	ASSERT_RUNS("show %u", self->number);
+	EXPECT_SHOWS("  state      over: the listener hung up\n");
+
+	ASSERT_EQ(0, file_hang_up(self->listener));
+	ASSERT_RUNS("show %u", number_of(self->name));
+	EXPECT_SHOWS("  state      over: nobody was left to accept\n");
+	close(queued);
+}
+
 TEST_F(tool, show_tells_a_listener_with_its_sessions)
 {
 	ASSERT_RUNS("show kmod:%s", self->name);
