@@ -7,18 +7,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-static bool is_control(unsigned char c)
-{
-	return c < ' ' || c == 0x7f;
-}
-
-void text_make_printable(char *text)
-{
-	for (; *text; text++)
-		if (is_control(*text))
-			*text = '?';
-}
-
 /* Bytes of the UTF-8 sequence at @p, 0 if it is none. */
 static int sequence_len(const unsigned char *p)
 {
@@ -35,6 +23,35 @@ static int sequence_len(const unsigned char *p)
 	return len;
 }
 
+/* C0, DEL, and C1: U+0080 to U+009F, which some terminals obey as well. */
+static bool is_control(const unsigned char *p)
+{
+	return p[0] < ' ' || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0);
+}
+
+static unsigned int control_at(const unsigned char *p)
+{
+	return p[0] == 0xc2 ? p[1] : p[0];
+}
+
+void text_make_printable(char *text)
+{
+	unsigned char *p = (unsigned char *)text, *to = p;
+
+	while (*p) {
+		int len = sequence_len(p);
+
+		if (!len || is_control(p)) {
+			*to++ = '?';
+			p += len ? len : 1;
+			continue;
+		}
+		while (len--)
+			*to++ = *p++;
+	}
+	*to = '\0';
+}
+
 void text_write_json(FILE *out, const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
@@ -49,8 +66,8 @@ void text_write_json(FILE *out, const char *text)
 		len = sequence_len(p);
 		if (!len)
 			fputs("\\ufffd", out);
-		else if (is_control(*p))
-			fprintf(out, "\\u%04x", *p);
+		else if (is_control(p))
+			fprintf(out, "\\u%04x", control_at(p));
 		else if (*p == '"' || *p == '\\')
 			fprintf(out, "\\%c", *p);
 		else

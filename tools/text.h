@@ -4,7 +4,10 @@
 
 #include <stdio.h>
 
-/* Control characters become '?', so that what others chose cannot move the cursor. */
+/*
+ * Control characters, and bytes that are no UTF-8, become '?', so that what others
+ * chose cannot move the cursor.
+ */
 void text_make_printable(char *text);
 
 /* @text as a JSON string; null if it is NULL. What is not UTF-8 becomes U+FFFD. */

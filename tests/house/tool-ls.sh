@@ -32,6 +32,21 @@ path=$!
 read -r _ <ready
 uid=$(id -u)
 
+# What another chose moves no cursor: CSI and DEL in its address and its name, as
+# the terminal's escape, in UTF-8, and as a bare byte; what is printable stays.
+evil=$'\x1b[31m\xc2\x9b31m\x9b\x7f\xc3\xa9'
+(exec -a "$evil" "$tool" echo "memfd:$tmp/$evil") 2>ready &
+evil_pid=$!
+read -r _ <ready
+look
+LC_ALL=C grep -q $'\x1b\|\x9b\|\x7f' ls.txt ls.json && fail "a control character is shown"
+grep -q "^memfd:$tmp/?\[31m?31m??é .* ?\[31m?31m??é echo" ls.txt || fail "the rest of its name is not shown"
+grep -q '\\u001b\[31m\\u009b31m\\ufffd\\u007f' ls.json || fail "its name is not in the JSON"
+"$tool" show "memfd:$tmp/$evil" >ls.txt || fail "it cannot be shown"
+LC_ALL=C grep -q $'\x1b\|\x9b\|\x7f' ls.txt && fail "show shows a control character"
+kill $evil_pid
+wait $evil_pid
+
 look
 grep -Eq "^$name +$echo +$uid +(memfd|both) .*shmux echo $name\$" ls.txt || fail "the listener is not shown"
 grep -Eq "^memfd:$tmp/socket +$path +$uid +.*shmux echo" ls.txt || fail "the path is not shown"
