@@ -39,8 +39,8 @@ static const char *reason(int error)
 	static char text[200];
 	const char *why = module_reason(error);
 
-	if (!why || error == -EPERM)
-		return why;
+	if (!why)
+		return NULL;
 	snprintf(text, sizeof(text), "%s, and over memfd there are none", why);
 	return text;
 }
@@ -138,6 +138,7 @@ static int set(char **operands)
 {
 	int scope = find(scopes, SHMUX_NR_SCOPES, operands[0]);
 	int resource = find(resources, SHMUX_NR_RESOURCES, operands[1]);
+	const char *why = NULL;
 	struct module *m;
 	uint64_t max;
 	int error;
@@ -152,11 +153,14 @@ static int set(char **operands)
 		return say_usage("limit", "a number, or none, is wanted", "take '%s' as NUMBER",
 				 operands[2]);
 	error = module_open(&m);
-	if (!error)
+	if (!error) {
 		error = module_limit_set(m, scope, resource, max);
+		if (error == -EPERM)
+			why = "that takes root, or CAP_NET_ADMIN in the initial user namespace";
+	}
 	module_close(m);
 	if (error)
-		return say_cannot(error, reason(error), "set the limit");
+		return say_cannot(error, why ? why : reason(error), "set the limit");
 	return SAY_DONE;
 }
 

@@ -40,8 +40,6 @@ const char *module_reason(int error)
 		return "the kernel module is not loaded";
 	case -ENODEV:
 		return "the kernel module has been unloaded";
-	case -EPERM:
-		return "that takes root, or CAP_NET_ADMIN in the initial user namespace";
 	default:
 		return NULL;
 	}

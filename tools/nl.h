@@ -76,9 +76,7 @@ struct module;
 int module_open(struct module **m);
 void module_close(struct module *m);
 
-/*
- * Why it is, or NULL where the system's own words will do.
- */
+/* Why it is, or NULL where the system's own words will do. */
 const char *module_reason(int error);
 
 /* All of this network namespace, by number; the caller's to free(). */

@@ -74,7 +74,6 @@ look()
 	has "^Over memfd alone: $words"
 	good show "memfd:$name" --json
 	json one "len(v['listeners']) == 1 and v['listeners'][0]['number'] is None"
-	bad "nobody listens there over memfd, and $words" show "kmod:$name"
 	good stat
 	has "^  listeners *[1-9]"
 	has "^Over memfd alone: $words"
@@ -87,6 +86,14 @@ look()
 	json each "len(values) == 2 and v['module'] is None and v['sessions'] >= 0"
 	good top -i 0.05 --count 2 --json
 	json each "len(values) == 2 and v['module'] is False"
+}
+
+# lack WORDS: what only the module has is not to be had.
+lack()
+{
+	local words=$1
+
+	bad "nobody listens there over memfd, and $words" show "kmod:$name"
 	bad "$words.*, and over memfd there are none" monitor
 	bad "$words.*, and over memfd there are none" monitor --json
 	bad "$words.*, and over memfd there are none" limit
@@ -102,6 +109,7 @@ read -r _ <"$tmp/ready"
 
 nm "$tool" | grep -q ' U nl_socket_alloc' || fail "this build has no libnl: see tests/setup.sh"
 look "the kernel module is not loaded"
+lack "the kernel module is not loaded"
 
 # The same objects, but for the one that speaks libnl.
 gcc -std=gnu11 -Wall -Wextra -Werror -Iuapi -Itools -c -o "$tmp/none.o" tools/nl_none.c 2>"$tmp/err" &&
@@ -109,6 +117,35 @@ gcc -std=gnu11 -Wall -Wextra -Werror -Iuapi -Itools -c -o "$tmp/none.o" tools/nl
 		"$build/libshmux.a" 2>"$tmp/err" || fail "the tool does not build without libnl"
 tool=$tmp/shmux
 look "this shmux was built without libnl"
+lack "this shmux was built without libnl"
+
+# A sandbox that has no such sockets is no matter of root.
+tool=$build/shmux
+cat >"$tmp/sandbox.c" <<'END' || exit 1
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+int socket(int domain, int type, int protocol)
+{
+	int (*real)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
+
+	if (domain != AF_NETLINK || protocol != NETLINK_GENERIC)
+		return real(domain, type, protocol);
+	errno = EPERM;
+	return -1;
+}
+END
+gcc -shared -fPIC -o "$tmp/sandbox.so" "$tmp/sandbox.c" 2>"$tmp/err" || fail "the sandbox does not build"
+export LD_PRELOAD="$tmp/sandbox.so"
+look "Operation not permitted"
+bad "nobody listens there over memfd, and the kernel module does not answer" show "kmod:$name"
+bad "Operation not permitted" monitor
+bad "Operation not permitted" limit
+bad "Operation not permitted" limit user sessions 10k
+unset LD_PRELOAD
 
 kill $echo
 wait $echo
