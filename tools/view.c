@@ -186,6 +186,9 @@ static int add_module_session(struct view *v, const struct sources *src,
 	struct view_session s = view_session_of(module);
 	pid_t dialler = module->ends[0].owner, acceptor = module->ends[1].owner;
 
+	/* One that is over stays until both let go; who knows whose the pids are by now? */
+	if (module->phase == SHMUX_PHASE_OVER)
+		s.dialler.command[0] = s.acceptor.command[0] = '\0';
 	/* A dead one's pid may name two who talk to each other by now. */
 	if (dialler && acceptor && module->phase == SHMUX_PHASE_OPEN)
 		regions_look(&src->regions, REGION_OF_MODULE, acceptor, dialler, &s.acceptor.facts,

@@ -283,6 +283,10 @@ TEST_F(tool, ls_shows_the_state_of_a_session)
 	ASSERT_NE(NULL, s);
 	EXPECT_TRUE(json_says(s, ".state", "hung up"));
 	EXPECT_TRUE(json_says(s, ".by", "dialler"));
+	/* Which may be somebody else's pid by now. */
+	EXPECT_EQ(getpid(), json_number(s, ".dialler.pid"));
+	EXPECT_TRUE(json_says(s, ".dialler.command", "null"));
+	EXPECT_TRUE(json_says(s, ".listener.command", "null"));
 }
 
 TEST_F(tool, ls_shows_a_name_that_nobody_may_choose_badly)
