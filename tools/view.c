@@ -196,21 +196,33 @@ static int add_module_session(struct view *v, const struct sources *src,
 	return add_session(v, &s);
 }
 
+/* The same name may be one user's here and another's there. */
+static bool is_one(const struct view_listener *memfd, const struct module_listener *module)
+{
+	const struct view_party *p = &memfd->party;
+
+	if (strcmp(memfd->address, module->name))
+		return false;
+	/* Whose socket it is is not shown to everybody; then it is the user that tells. */
+	return p->pid ? p->pid == module->pid : p->has_uid && p->uid == module->uid;
+}
+
 static int add_module_listener(struct view *v, const struct module_listener *module)
 {
 	struct view_listener l = { .over = VIEW_MODULE, .module = *module };
 
+	l.party = module_party(module->pid, module->uid, false);
 	for (size_t i = 0; i < v->nr_listeners; i++) {
 		struct view_listener *known = &v->listeners[i];
 
-		if (!strcmp(known->address, module->name) && known->party.pid == module->pid) {
+		if (is_one(known, module)) {
 			known->over |= VIEW_MODULE;
 			known->module = *module;
+			known->party = l.party;
 			return 0;
 		}
 	}
 	strcpy(l.address, module->name);
-	l.party = module_party(module->pid, module->uid, false);
 	return add_listener(v, &l);
 }
 
