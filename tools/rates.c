@@ -4,27 +4,6 @@
  */
 #include "rates.h"
 
-#include <string.h>
-
-/* Numbers come again, ages do not go back. */
-static bool is_same(const struct view_session *x, const struct view_session *y)
-{
-	if (x->over != y->over)
-		return false;
-	if (x->over == VIEW_MODULE)
-		return x->module.number == y->module.number && x->module.age <= y->module.age;
-	return x->acceptor.pid == y->acceptor.pid && x->dialler.pid == y->dialler.pid &&
-	       !strcmp(x->address, y->address);
-}
-
-static const struct view_session *find(const struct view *v, const struct view_session *s)
-{
-	for (size_t i = 0; i < v->nr_sessions; i++)
-		if (is_same(&v->sessions[i], s))
-			return &v->sessions[i];
-	return NULL;
-}
-
 /* Counts of 32 bits, which run on through zero. */
 static double differ(uint64_t from, uint64_t to)
 {
@@ -57,10 +36,11 @@ static void take_kicks(struct rates *r, const struct module_session *from,
 
 struct rates rates_of(const struct view *before, const struct view_session *s, double seconds)
 {
-	const struct view_session *from = find(before, s);
+	const struct view_session *from = view_find(before, s);
 	struct rates r = { 0 };
 
-	if (!from || seconds <= 0)
+	/* Numbers come again, ages do not go back. */
+	if (!from || from->module.age > s->module.age || seconds <= 0)
 		return r;
 	take_slots(&r, from, s);
 	if (s->over == VIEW_MODULE)

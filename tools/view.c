@@ -268,7 +268,10 @@ static int compare_sessions(const void *a, const void *b)
 	int d = strcmp(x->address, y->address);
 
 	if (!d)
-		d = (x->module.number > y->module.number) - (x->module.number < y->module.number);
+		d = (int)x->over - (int)y->over;
+	/* Numbers tell the module's apart, and who is at an end may change. */
+	if (!d && x->over == VIEW_MODULE)
+		return (x->module.number > y->module.number) - (x->module.number < y->module.number);
 	if (!d)
 		d = compare_pids(x->acceptor.pid, y->acceptor.pid);
 	return d ? d : compare_pids(x->dialler.pid, y->dialler.pid);
@@ -321,6 +324,13 @@ void view_close(struct view *v)
 	free(v->listeners);
 	free(v->sessions);
 	*v = (struct view){ 0 };
+}
+
+const struct view_session *view_find(const struct view *v, const struct view_session *s)
+{
+	if (!v->nr_sessions)
+		return NULL;
+	return bsearch(s, v->sessions, v->nr_sessions, sizeof(*s), compare_sessions);
 }
 
 /* --- choosing ----------------------------------------------------------- */

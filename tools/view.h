@@ -45,7 +45,7 @@ struct view_session {
 	struct module_session module;	/* with VIEW_MODULE */
 };
 
-/* Sorted by address, then number and pids. */
+/* Sorted by address, then the module's by number, and the others by pids. */
 struct view {
 	int module_error;		/* 0: the module has answered */
 	struct view_listener *listeners;
@@ -56,6 +56,12 @@ struct view {
 /* Return: 0 or -errno. That the module cannot be asked is no error. */
 int view_open(struct view *v);
 void view_close(struct view *v);
+
+/*
+ * The session of @v that @s, of another view, may be by what views are sorted by;
+ * or NULL. Numbers and pids come again.
+ */
+const struct view_session *view_find(const struct view *v, const struct view_session *s);
 
 /* An event's session, alone. */
 struct view_session view_session_of(const struct module_session *module);
