@@ -4,6 +4,17 @@
  */
 #include "rates.h"
 
+#include <errno.h>
+#include <time.h>
+
+void rates_sleep(uint64_t ns)
+{
+	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
+		;
+}
+
 /* Counts of 32 bits, which run on through zero. */
 static double differ(uint64_t from, uint64_t to)
 {
@@ -50,4 +61,20 @@ struct rates rates_of(const struct view *before, const struct view_session *s, d
 	r.waits /= seconds;
 	r.sleeps /= seconds;
 	return r;
+}
+
+void rates_print(FILE *out, int width, bool known, double rate)
+{
+	if (known)
+		fprintf(out, " %*.0f", width, rate);
+	else
+		fprintf(out, " %*s", width, "-");
+}
+
+void rates_write(FILE *out, const char *what, bool known, double rate)
+{
+	if (known)
+		fprintf(out, ", \"%s_per_s\": %.1f", what, rate);
+	else
+		fprintf(out, ", \"%s_per_s\": null", what);
 }

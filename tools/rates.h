@@ -3,6 +3,8 @@
 #define SHMUX_TOOLS_RATES_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "view.h"
 
@@ -14,7 +16,16 @@ struct rates {
 	double kicks, waits, sleeps;
 };
 
+/* Sleep until the next look is due. */
+void rates_sleep(uint64_t ns);
+
 /* @s is of a later view, @seconds after @before. Nothing is known of what is new. */
 struct rates rates_of(const struct view *before, const struct view_session *s, double seconds);
+
+/* A blank, and @rate in a column, or - if it is not known. */
+void rates_print(FILE *out, int width, bool known, double rate);
+
+/* The member @what_per_s of a JSON object, after a comma; null if it is not known. */
+void rates_write(FILE *out, const char *what, bool known, double rate);
 
 #endif /* SHMUX_TOOLS_RATES_H */

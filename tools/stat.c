@@ -2,12 +2,10 @@
 /*
  * stat.c - `shmux stat`: how much there is, and how fast it goes
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <shmux/common.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "args.h"
 #include "commands.h"
@@ -175,23 +173,15 @@ static void print_heading(void)
 	       "DEATHS/S\n");
 }
 
-static void print_rate(double rate, bool known, int width)
-{
-	if (known)
-		printf("  %*.0f", width, rate);
-	else
-		printf("  %*s", width, "-");
-}
-
 static void print_speed(const struct sample *s, const struct speed *speed)
 {
 	printf("%8zu  %7" PRIu64, s->view.nr_sessions, s->streams);
-	print_rate(speed->slots, true, 10);
-	print_rate(speed->of[SHMUX_A_COUNTER_CONNECTS], s->has_module, 10);
-	print_rate(speed->of[SHMUX_A_COUNTER_KICKS], s->has_module, 10);
-	print_rate(speed->of[SHMUX_A_COUNTER_WAITS], s->has_module, 10);
-	print_rate(speed->of[SHMUX_A_COUNTER_SLEEPS], s->has_module, 10);
-	print_rate(speed->of[SHMUX_A_COUNTER_DEATHS], s->has_module, 8);
+	rates_print(stdout, 11, true, speed->slots);
+	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_CONNECTS]);
+	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_KICKS]);
+	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_WAITS]);
+	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_SLEEPS]);
+	rates_print(stdout, 9, s->has_module, speed->of[SHMUX_A_COUNTER_DEATHS]);
 	printf("\n");
 }
 
@@ -211,14 +201,6 @@ static void write_speed(const struct sample *s, const struct speed *speed)
 	printf("}}\n");
 }
 
-static void sleep_for(uint64_t ns)
-{
-	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
-		;
-}
-
 static int show_rates(const struct options *o)
 {
 	struct sample before, now;
@@ -234,7 +216,7 @@ static int show_rates(const struct options *o)
 		if (!o->json && i % LINES_A_HEADING == 0)
 			print_heading();
 		fflush(stdout);
-		sleep_for(o->interval);
+		rates_sleep(o->interval);
 		error = sample_open(&now);
 		if (error)
 			break;

@@ -135,14 +135,6 @@ static int look(struct top *t)
 
 /* --- for people --------------------------------------------------------- */
 
-static void print_rate(FILE *out, bool known, double rate)
-{
-	if (known)
-		fprintf(out, " %9.0f", rate);
-	else
-		fprintf(out, " %9s", "-");
-}
-
 static void print_party(FILE *out, const struct view_party *p)
 {
 	char text[32];
@@ -164,9 +156,9 @@ static void print_row(FILE *out, const struct row *row)
 	else
 		fprintf(out, "%7s", "-");
 	fprintf(out, "  %-14.14s", address);
-	print_rate(out, row->rates.has_kicks, row->rates.kicks);
-	print_rate(out, row->rates.has_kicks, row->rates.sleeps);
-	print_rate(out, row->rates.has_slots, row->rates.slots);
+	rates_print(out, 9, row->rates.has_kicks, row->rates.kicks);
+	rates_print(out, 9, row->rates.has_kicks, row->rates.sleeps);
+	rates_print(out, 9, row->rates.has_slots, row->rates.slots);
 	if (s->acceptor.facts.known)
 		fprintf(out, " %7u", s->acceptor.facts.streams);
 	else
@@ -275,14 +267,6 @@ static int run_on_screen(struct top *t)
 
 /* --- for scripts -------------------------------------------------------- */
 
-static void write_rate(const char *key, bool known, double rate)
-{
-	if (known)
-		printf(", \"%s\": %.1f", key, rate);
-	else
-		printf(", \"%s\": null", key);
-}
-
 static void write_look(const struct top *t)
 {
 	printf("{\"seconds\": %.3f, \"module\": %s, \"sessions\": [", t->seconds,
@@ -292,10 +276,10 @@ static void write_look(const struct top *t)
 
 		printf("%s{\"session\": ", i ? ", " : "");
 		view_write_session(stdout, t->rows[i].session);
-		write_rate("kicks_per_s", r->has_kicks, r->kicks);
-		write_rate("waits_per_s", r->has_kicks, r->waits);
-		write_rate("sleeps_per_s", r->has_kicks, r->sleeps);
-		write_rate("slots_per_s", r->has_slots, r->slots);
+		rates_write(stdout, "kicks", r->has_kicks, r->kicks);
+		rates_write(stdout, "waits", r->has_kicks, r->waits);
+		rates_write(stdout, "sleeps", r->has_kicks, r->sleeps);
+		rates_write(stdout, "slots", r->has_slots, r->slots);
 		printf("}");
 	}
 	printf("]}\n");
@@ -306,13 +290,7 @@ static int run_for_script(struct top *t)
 	int error = look(t);
 
 	while (!error && t->o.count--) {
-		struct timespec pause = {
-			.tv_sec = t->o.interval / 1000000000,
-			.tv_nsec = t->o.interval % 1000000000,
-		};
-
-		while (clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, &pause) == EINTR)
-			;
+		rates_sleep(t->o.interval);
 		error = look(t);
 		if (!error)
 			write_look(t);
