@@ -113,22 +113,31 @@ static void print_sample(const struct sample *s)
 		print_line(counters[i], s->counters.of[i]);
 }
 
-static void write_sample(const struct sample *s)
+/* What there is now, of the module's object the beginning. */
+static void write_states(const struct sample *s)
 {
-	printf("{\"listeners\": %zu, \"sessions\": %zu, \"streams\": %" PRIu64 ", \"module\": ",
+	printf("\"listeners\": %zu, \"sessions\": %zu, \"streams\": %" PRIu64 ", ",
 	       s->view.nr_listeners, s->view.nr_sessions, s->streams);
 	if (!s->has_module) {
-		printf("null}\n");
+		printf("\"module\": null");
 		return;
 	}
-	printf("{");
+	printf("\"module\": {");
 	for (int i = 0; i < SHMUX_NR_RESOURCES; i++)
-		printf("\"%s\": %" PRIu64 ", ", resources[i],
+		printf("%s\"%s\": %" PRIu64, i ? ", " : "", resources[i],
 		       s->limits.of[SHMUX_SCOPE_TOTAL][i].used);
-	for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
-		printf("%s\"%s\": %" PRIu64, i > SHMUX_A_COUNTER_CONNECTS ? ", " : "", counters[i],
-		       s->counters.of[i]);
-	printf("}}\n");
+}
+
+static void write_sample(const struct sample *s)
+{
+	printf("{");
+	write_states(s);
+	if (s->has_module) {
+		for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
+			printf(", \"%s\": %" PRIu64, counters[i], s->counters.of[i]);
+		printf("}");
+	}
+	printf("}\n");
 }
 
 static int show_once(const struct options *o)
@@ -152,8 +161,18 @@ static int show_once(const struct options *o)
 struct speed {
 	double seconds;
 	double slots;
+	bool is_counted;		/* by the module, from one sample to the other */
 	double of[SHMUX_A_COUNTER_MAX + 1];
 };
+
+/* Whether it is one module, not unloaded and loaded again, which counts from zero. */
+static bool is_one_module(const struct sample *from, const struct sample *to)
+{
+	for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
+		if (to->counters.of[i] < from->counters.of[i])
+			return false;
+	return from->has_module && to->has_module;
+}
 
 static struct speed speed_of(const struct sample *from, const struct sample *to)
 {
@@ -161,7 +180,8 @@ static struct speed speed_of(const struct sample *from, const struct sample *to)
 
 	for (size_t i = 0; i < to->view.nr_sessions; i++)
 		s.slots += rates_of(&from->view, &to->view.sessions[i], s.seconds).slots;
-	if (from->has_module && to->has_module)
+	s.is_counted = is_one_module(from, to);
+	if (s.is_counted)
 		for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
 			s.of[i] = (to->counters.of[i] - from->counters.of[i]) / s.seconds;
 	return s;
@@ -177,28 +197,24 @@ static void print_speed(const struct sample *s, const struct speed *speed)
 {
 	printf("%8zu  %7" PRIu64, s->view.nr_sessions, s->streams);
 	rates_print(stdout, 11, true, speed->slots);
-	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_CONNECTS]);
-	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_KICKS]);
-	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_WAITS]);
-	rates_print(stdout, 11, s->has_module, speed->of[SHMUX_A_COUNTER_SLEEPS]);
-	rates_print(stdout, 9, s->has_module, speed->of[SHMUX_A_COUNTER_DEATHS]);
+	rates_print(stdout, 11, speed->is_counted, speed->of[SHMUX_A_COUNTER_CONNECTS]);
+	rates_print(stdout, 11, speed->is_counted, speed->of[SHMUX_A_COUNTER_KICKS]);
+	rates_print(stdout, 11, speed->is_counted, speed->of[SHMUX_A_COUNTER_WAITS]);
+	rates_print(stdout, 11, speed->is_counted, speed->of[SHMUX_A_COUNTER_SLEEPS]);
+	rates_print(stdout, 9, speed->is_counted, speed->of[SHMUX_A_COUNTER_DEATHS]);
 	printf("\n");
 }
 
 static void write_speed(const struct sample *s, const struct speed *speed)
 {
-	printf("{\"seconds\": %.3f, \"listeners\": %zu, \"sessions\": %zu, \"streams\": %" PRIu64
-	       ", \"slots_per_s\": %.1f, \"module\": ",
-	       speed->seconds, s->view.nr_listeners, s->view.nr_sessions, s->streams, speed->slots);
-	if (!s->has_module) {
-		printf("null}\n");
-		return;
+	printf("{\"seconds\": %.3f, \"slots_per_s\": %.1f, ", speed->seconds, speed->slots);
+	write_states(s);
+	if (s->has_module) {
+		for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
+			rates_write(stdout, counters[i], speed->is_counted, speed->of[i]);
+		printf("}");
 	}
-	printf("{");
-	for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
-		printf("%s\"%s_per_s\": %.1f", i > SHMUX_A_COUNTER_CONNECTS ? ", " : "",
-		       counters[i], speed->of[i]);
-	printf("}}\n");
+	printf("}\n");
 }
 
 static int show_rates(const struct options *o)

@@ -435,6 +435,8 @@ TEST_F(tool, stat_and_top_show_rates)
 	EXPECT_LT(0, json_number(self->r.out, ".module.kicks_per_s"));
 	EXPECT_LT(0, json_number(self->r.out, ".module.waits_per_s"));
 	EXPECT_EQ(0, json_number(self->r.out, ".module.deaths_per_s"));
+	EXPECT_EQ(1, json_number(self->r.out, ".module.sessions"));
+	EXPECT_EQ(2 * SMALL, json_number(self->r.out, ".module.bytes"));
 	ASSERT_RUNS("top -i 0.2 --count 1 --json");
 	EXPECT_TRUE(json_is(self->r.out, 1));
 	for (int i = 0; i < 20 && json_number(self->r.out, ".sessions[0].kicks_per_s") <= 0; i++)
@@ -724,6 +726,49 @@ TEST(monitor_leaves_with_a_sentence_when_the_module_is_unloaded)
 	ASSERT_EQ(0, system("insmod " MODULE));
 	ASSERT_RUNS("ls --json");
 	EXPECT_TRUE(json_says(self->r.out, ".module", "true"));
+	free(self);
+}
+
+TEST(stat_does_not_know_the_rates_of_an_interval_in_which_the_module_was_loaded)
+{
+	static const char unknown[] = "           -           -           -           -         -\n";
+	struct {
+		struct ran r;
+		struct beside b, json;
+	} *self = calloc(1, sizeof(*self));
+	struct ends ends;
+	const char *line;
+
+	if (access(MODULE, R_OK)) {
+		free(self);
+		SKIP(return, "where the module is one does not know, outside of the virtual "
+			     "machine");
+	}
+	/* So that there is something to be counted from zero again. */
+	ASSERT_EQ(0, ends_open(&ends));
+	ASSERT_EQ(0, end_kick(ends.near));
+	ends_close(&ends);
+	beside_start(&self->json, "exec " TOOL " stat -i 3 --count 2 --json");
+	ASSERT_TRUE(beside_says(&self->json, "}}\n"));
+	beside_start(&self->b, "exec " TOOL " stat -i 3 --count 1");
+	ASSERT_TRUE(beside_says(&self->b, "DEATHS/S\n"));
+	ASSERT_EQ(0, system("rmmod shmux && insmod " MODULE));
+	EXPECT_TRUE(beside_says(&self->b, unknown))
+	{
+		TH_LOG("%s", self->b.buf);
+	}
+	EXPECT_EQ(0, beside_end(&self->b, 0));
+	EXPECT_TRUE(beside_says(&self->json, "null}}\n"))
+	{
+		TH_LOG("%s", self->json.buf);
+	}
+	EXPECT_EQ(0, beside_end(&self->json, 0));
+	ASSERT_TRUE(json_is(self->json.buf, 2));
+	EXPECT_EQ(0, json_number(self->json.buf, ".module.kicks_per_s"));
+	line = json_skip(self->json.buf) + 1;
+	EXPECT_TRUE(json_says(line, ".module.kicks_per_s", "null"));
+	EXPECT_TRUE(json_says(line, ".module.connects_per_s", "null"));
+	EXPECT_EQ(0, json_number(line, ".module.sessions"));
 	free(self);
 }
 
