@@ -27,14 +27,6 @@ int shmux__loop_add(struct shmux__loop *loop, int fd, uint32_t events,
 	return epoll_ctl(loop->fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-void shmux__loop_change(struct shmux__loop *loop, int fd, uint32_t events,
-			struct shmux__watched *w)
-{
-	struct epoll_event ev = { .events = events, .data.ptr = w };
-
-	epoll_ctl(loop->fd, EPOLL_CTL_MOD, fd, &ev);
-}
-
 void shmux__loop_remove(struct shmux__loop *loop, int fd)
 {
 	epoll_ctl(loop->fd, EPOLL_CTL_DEL, fd, NULL);

@@ -29,8 +29,6 @@ void shmux__loop_close(struct shmux__loop *loop);
 
 int shmux__loop_add(struct shmux__loop *loop, int fd, uint32_t events,
 		    struct shmux__watched *w);
-void shmux__loop_change(struct shmux__loop *loop, int fd, uint32_t events,
-			struct shmux__watched *w);
 void shmux__loop_remove(struct shmux__loop *loop, int fd);
 
 /*

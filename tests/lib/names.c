@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include "kselftest_harness.h"
 #include "linux/shmux.h"
@@ -356,6 +357,37 @@ TEST_F(names, plain_one_is_free_in_both_when_it_is_closed_whatever_a_forked_chil
 	EXPECT_EQ(0, listen_at(&self->server, self->kmod));
 	EXPECT_EQ(0, listen_at(&self->other, self->memfd));
 	EXPECT_EQ(0, far_stop(&child));
+}
+
+/* Hang up for whoever else has these files of the device. */
+static void hang_up_all(void)
+{
+	struct shmux_ioc_hang_up hang_up = { .size = sizeof(hang_up) };
+
+	for (int fd = 3; fd < 100; fd++)
+		ioctl(fd, SHMUX_IOC_HANG_UP, &hang_up);
+}
+
+TEST_F(names, kmod_one_that_a_forked_child_has_hung_up_is_told_of_now_and_then)
+{
+	struct shmux_session *session;
+	int err, status, nr = 0;
+	pid_t child;
+
+	NEED_DEVICE;
+	ASSERT_EQ(0, shmux_listener_open(self->kmod, NULL, &self->listener));
+	child = fork();
+	if (!child) {
+		hang_up_all();
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	shmux_listener_set_deadline(self->listener, shmux_now() + A_WHILE);
+	do {
+		err = shmux_listener_accept_session(self->listener, 0, &session);
+	} while (err == -ECONNRESET && ++nr < 1000);
+	EXPECT_EQ(-ETIMEDOUT, err);
+	EXPECT_LT(0, nr);
 }
 
 /* --- with it and without ------------------------------------------------------------ */
