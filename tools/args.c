@@ -8,6 +8,7 @@
 #include "args.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,36 @@ int args_refuse(const char *command, int c, char **argv)
 	if (optopt && option != letter)
 		return say_usage(command, "it takes no value", "take '%s'", option);
 	return say_usage(command, "there is no such option", "take '%s'", option);
+}
+
+bool args_json(const char *command, const char *usage, int argc, char **argv, bool *json,
+	       int *status)
+{
+	enum {
+		JSON = ARGS_LONG,
+		HELP
+	};
+	static const struct option table[] = {
+		{ "json", no_argument, NULL, JSON },
+		{ "help", no_argument, NULL, HELP },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*json = false;
+	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+		if (c == HELP) {
+			fputs(usage, stdout);
+			*status = SAY_DONE;
+			return false;
+		}
+		if (c != JSON) {
+			*status = args_refuse(command, c, argv);
+			return false;
+		}
+		*json = true;
+	}
+	return true;
 }
 
 int args_operand(const char *command, const char *noun, int argc, char **argv, const char **operand)

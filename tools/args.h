@@ -3,6 +3,7 @@
 #define SHMUX_TOOLS_ARGS_H
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* getopt_long() values of options without a letter begin here. */
@@ -13,6 +14,13 @@ enum { ARGS_LONG = 256 };
  * be given to it with ':' first. Return: SAY_USAGE.
  */
 int args_refuse(const char *command, int c, char **argv);
+
+/*
+ * The options of a @command that knows --json and --help alone. Return: whether to
+ * go on; otherwise all has been said, and @status is how to leave.
+ */
+bool args_json(const char *command, const char *usage, int argc, char **argv, bool *json,
+	       int *status);
 
 /*
  * The one operand that @command takes. Return: 0, or SAY_USAGE after having

@@ -166,27 +166,11 @@ static int set(char **operands)
 
 int limit_main(int argc, char **argv)
 {
-	enum {
-		JSON = ARGS_LONG,
-		HELP
-	};
-	static const struct option table[] = {
-		{ "json", no_argument, NULL, JSON },
-		{ "help", no_argument, NULL, HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool json = false;
-	int c;
+	bool json;
+	int status;
 
-	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		if (c == HELP) {
-			fputs(usage, stdout);
-			return SAY_DONE;
-		}
-		if (c != JSON)
-			return args_refuse("limit", c, argv);
-		json = true;
-	}
+	if (!args_json("limit", usage, argc, argv, &json, &status))
+		return status;
 	if (optind == argc)
 		return show(json);
 	if (argc - optind != 3)

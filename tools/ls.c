@@ -106,28 +106,12 @@ static void print_sessions(const struct view *v)
 
 int ls_main(int argc, char **argv)
 {
-	enum {
-		JSON = ARGS_LONG,
-		HELP
-	};
-	static const struct option table[] = {
-		{ "json", no_argument, NULL, JSON },
-		{ "help", no_argument, NULL, HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool json = false;
+	bool json;
 	struct view v;
-	int c, error;
+	int status, error;
 
-	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		if (c == HELP) {
-			fputs(usage, stdout);
-			return SAY_DONE;
-		}
-		if (c != JSON)
-			return args_refuse("ls", c, argv);
-		json = true;
-	}
+	if (!args_json("ls", usage, argc, argv, &json, &status))
+		return status;
 	if (args_none("ls", argc, argv))
 		return SAY_USAGE;
 	error = view_open(&v);

@@ -160,28 +160,12 @@ static int show(const char *what, bool json)
 
 int show_main(int argc, char **argv)
 {
-	enum {
-		JSON = ARGS_LONG,
-		HELP
-	};
-	static const struct option table[] = {
-		{ "json", no_argument, NULL, JSON },
-		{ "help", no_argument, NULL, HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool json = false;
+	bool json;
 	const char *what;
-	int c;
+	int status;
 
-	while ((c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
-		if (c == HELP) {
-			fputs(usage, stdout);
-			return SAY_DONE;
-		}
-		if (c != JSON)
-			return args_refuse("show", c, argv);
-		json = true;
-	}
+	if (!args_json("show", usage, argc, argv, &json, &status))
+		return status;
 	if (args_operand("show", "ADDRESS or NUMBER", argc, argv, &what))
 		return SAY_USAGE;
 	return show(what, json);
