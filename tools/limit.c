@@ -14,6 +14,7 @@
 #include "nl.h"
 #include "say.h"
 #include "units.h"
+#include "words.h"
 
 static const char usage[] =
 	"Usage: shmux limit [OPTION]...\n"
@@ -30,20 +31,6 @@ static const char usage[] =
 	"\n"
 	"  --json    as one JSON object\n"
 	"  --help    show this text\n";
-
-static const char *const scopes[SHMUX_NR_SCOPES] = { "user", "net", "total" };
-static const char *const resources[SHMUX_NR_RESOURCES] = { "listeners", "sessions", "bytes" };
-
-static const char *reason(int error)
-{
-	static char text[200];
-	const char *why = module_reason(error);
-
-	if (!why)
-		return NULL;
-	snprintf(text, sizeof(text), "%s, and over memfd there are none", why);
-	return text;
-}
 
 /* Return: which of @nr @words it is, or -1. */
 static int find(const char *const *words, int nr, const char *word)
@@ -98,7 +85,7 @@ static void print(const struct module_limits *limits)
 	printf("SCOPE  RESOURCE         USED       LIMIT\n");
 	for (int i = 0; i < SHMUX_NR_SCOPES; i++)
 		for (int j = 0; j < SHMUX_NR_RESOURCES; j++)
-			printf("%-5s  %-9s  %10s  %10s\n", scopes[i], resources[j],
+			printf("%-5s  %-9s  %10s  %10s\n", words_scopes[i], words_resources[j],
 			       amount(j, limits->of[i][j].used).text,
 			       amount(j, limits->of[i][j].max).text);
 }
@@ -106,12 +93,15 @@ static void print(const struct module_limits *limits)
 static void write_json(const struct module_limits *limits)
 {
 	printf("{\"limits\": [");
-	for (int i = 0; i < SHMUX_NR_SCOPES; i++)
-		for (int j = 0; j < SHMUX_NR_RESOURCES; j++)
-			printf("%s\n  {\"scope\": \"%s\", \"resource\": \"%s\", \"used\": %" PRIu64
-			       ", \"max\": %" PRIu64 "}",
-			       i || j ? "," : "", scopes[i], resources[j], limits->of[i][j].used,
-			       limits->of[i][j].max);
+	for (int i = 0; i < SHMUX_NR_SCOPES; i++) {
+		for (int j = 0; j < SHMUX_NR_RESOURCES; j++) {
+			printf("%s\n  {\"scope\": \"%s\", \"resource\": \"%s\", \"used\": %" PRIu64,
+			       i || j ? "," : "", words_scopes[i], words_resources[j],
+			       limits->of[i][j].used);
+			words_write_max(stdout, limits->of[i][j].max);
+			printf("}");
+		}
+	}
 	printf("]}\n");
 }
 
@@ -126,7 +116,7 @@ static int show(bool json)
 		error = module_limits(m, &limits);
 	module_close(m);
 	if (error)
-		return say_cannot(error, reason(error), "show the limits");
+		return say_cannot(error, words_lack(error, ""), "show the limits");
 	if (json)
 		write_json(&limits);
 	else
@@ -136,8 +126,8 @@ static int show(bool json)
 
 static int set(char **operands)
 {
-	int scope = find(scopes, SHMUX_NR_SCOPES, operands[0]);
-	int resource = find(resources, SHMUX_NR_RESOURCES, operands[1]);
+	int scope = find(words_scopes, SHMUX_NR_SCOPES, operands[0]);
+	int resource = find(words_resources, SHMUX_NR_RESOURCES, operands[1]);
 	const char *why = NULL;
 	struct module *m;
 	uint64_t max;
@@ -160,7 +150,7 @@ static int set(char **operands)
 	}
 	module_close(m);
 	if (error)
-		return say_cannot(error, why ? why : reason(error), "set the limit");
+		return say_cannot(error, why ? why : words_lack(error, ""), "set the limit");
 	return SAY_DONE;
 }
 

@@ -18,6 +18,7 @@
 #include "say.h"
 #include "units.h"
 #include "view.h"
+#include "words.h"
 
 static const char usage[] =
 	"Usage: shmux monitor [OPTION]...\n"
@@ -36,9 +37,6 @@ struct monitor {
 	bool json;
 	uint64_t left;			/* events to be shown */
 };
-
-static const char *const scopes[SHMUX_NR_SCOPES] = { "user", "net", "total" };
-static const char *const resources[SHMUX_NR_RESOURCES] = { "listeners", "sessions", "bytes" };
 
 static const char *name_of(uint8_t what)
 {
@@ -97,7 +95,7 @@ static void print_session(const struct module_event *event)
 static void print_quota(const struct module_event *e)
 {
 	printf("  %-5s  uid %u wanted more %s than the limit of %" PRIu64 " ", name_of(e->what),
-	       e->uid, resources[e->resource], e->max);
+	       e->uid, words_resources[e->resource], e->max);
 	printf(e->scope == SHMUX_SCOPE_USER ? "for a user" :
 	       e->scope == SHMUX_SCOPE_NET  ? "for this network namespace" :
 					      "for the machine");
@@ -113,9 +111,10 @@ static void write_event(const struct module_event *e)
 	printf("{\"time\": %" PRIdMAX ".%06ld, \"event\": \"%s\", ", (intmax_t)now.tv_sec,
 	       now.tv_nsec / 1000, name_of(e->what));
 	if (e->what == SHMUX_CMD_QUOTA_HIT) {
-		printf("\"scope\": \"%s\", \"resource\": \"%s\", \"max\": %" PRIu64
-		       ", \"uid\": %" PRIu32 "}",
-		       scopes[e->scope], resources[e->resource], e->max, e->uid);
+		printf("\"scope\": \"%s\", \"resource\": \"%s\"", words_scopes[e->scope],
+		       words_resources[e->resource]);
+		words_write_max(stdout, e->max);
+		printf(", \"uid\": %" PRIu32 "}", e->uid);
 	} else {
 		struct view_session s = view_session_of(&e->session);
 
@@ -172,18 +171,6 @@ static int watch(struct monitor *mon, struct module *m, int signals)
 	return SAY_DONE;
 }
 
-static const char *reason(int error)
-{
-	static char text[200];
-	const char *why = module_reason(error);
-
-	if (!why)
-		return NULL;
-	snprintf(text, sizeof(text),
-		 "%s, and over memfd there are none; shmux ls shows who is there", why);
-	return text;
-}
-
 static int run(struct monitor *mon)
 {
 	sigset_t set;
@@ -200,7 +187,8 @@ static int run(struct monitor *mon)
 	error = module_open(&m);
 	if (!error)
 		error = module_watch(m);
-	status = error ? say_cannot(error, reason(error), "watch for events") :
+	status = error ? say_cannot(error, words_lack(error, "; shmux ls shows who is there"),
+				    "watch for events") :
 			 watch(mon, m, signals);
 	module_close(m);
 	close(signals);

@@ -14,6 +14,7 @@
 #include "say.h"
 #include "units.h"
 #include "view.h"
+#include "words.h"
 
 #define LINES_A_HEADING 20
 
@@ -43,8 +44,6 @@ static const char *const counters[SHMUX_A_COUNTER_MAX + 1] = {
 	[SHMUX_A_COUNTER_SLEEPS] = "sleeps",	 [SHMUX_A_COUNTER_WAKES] = "wakes",
 	[SHMUX_A_COUNTER_DEATHS] = "deaths",	 [SHMUX_A_COUNTER_QUOTA_HITS] = "quota_hits",
 };
-
-static const char *const resources[SHMUX_NR_RESOURCES] = { "listeners", "sessions", "bytes" };
 
 /* What is counted, at one time. */
 struct sample {
@@ -108,7 +107,7 @@ static void print_sample(const struct sample *s)
 		return;
 	printf("Of the kernel module, on this machine\n");
 	for (int i = 0; i < SHMUX_NR_RESOURCES; i++)
-		print_line(resources[i], total[i].used);
+		print_line(words_resources[i], total[i].used);
 	for (int i = SHMUX_A_COUNTER_CONNECTS; i <= SHMUX_A_COUNTER_MAX; i++)
 		print_line(counters[i], s->counters.of[i]);
 }
@@ -124,7 +123,7 @@ static void write_states(const struct sample *s)
 	}
 	printf("\"module\": {");
 	for (int i = 0; i < SHMUX_NR_RESOURCES; i++)
-		printf("%s\"%s\": %" PRIu64, i ? ", " : "", resources[i],
+		printf("%s\"%s\": %" PRIu64, i ? ", " : "", words_resources[i],
 		       s->limits.of[SHMUX_SCOPE_TOTAL][i].used);
 }
 

@@ -476,6 +476,11 @@ TEST_F(tool, limit_shows_what_is_used_and_sets_what_may_be)
 	EXPECT_EQ(UINT64_MAX, limit_max(SHMUX_SCOPE_NET, SHMUX_BYTES));
 	ASSERT_RUNS("limit");
 	EXPECT_SHOWS("net    bytes         32.8 kB        none\n");
+	ASSERT_RUNS("limit --json");
+	ASSERT_TRUE(json_is(self->r.out, 1));
+	EXPECT_TRUE(json_says(self->r.out, ".limits[5].resource", "bytes"));
+	EXPECT_TRUE(json_says(self->r.out, ".limits[5].max", "null"));
+	EXPECT_LT(0, json_number(self->r.out, ".limits[4].max"));
 	ASSERT_RUNS("limit net bytes %s", line);
 }
 
