@@ -2,7 +2,6 @@
 /*
  * ls.c - `shmux ls`: who listens, and who is connected to whom
  */
-#include <shmux/common.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +9,6 @@
 #include "args.h"
 #include "commands.h"
 #include "say.h"
-#include "text.h"
 #include "view.h"
 
 static const char usage[] =
@@ -41,15 +39,6 @@ static void widen(int *width, const char *address)
 		*width = strlen(address);
 }
 
-static void print_address(const char *from, int width)
-{
-	char address[SHMUX_ADDRESS_MAX];
-
-	snprintf(address, sizeof(address), "%s", from[0] ? from : "-");
-	text_make_printable(address);
-	printf("%-*s", width, address);
-}
-
 static void print_listeners(const struct view *v)
 {
 	int width = strlen("ADDRESS");
@@ -65,7 +54,7 @@ static void print_listeners(const struct view *v)
 		const struct view_listener *l = &v->listeners[i];
 		const struct view_party *p = &l->party;
 
-		print_address(l->address, width);
+		printf("%-*s", width, view_address(l->address).text);
 		print_number(p->pid, p->pid, 7);
 		print_number(p->has_uid, p->uid, 7);
 		printf("  %-5s  %s\n", view_over(l->over), p->command[0] ? p->command : "-");
@@ -94,7 +83,7 @@ static void print_sessions(const struct view *v)
 	for (size_t i = 0; i < v->nr_sessions; i++) {
 		const struct view_session *s = &v->sessions[i];
 
-		print_address(s->address, width);
+		printf("%-*s", width, view_address(s->address).text);
 		print_party(&s->dialler);
 		print_party(&s->acceptor);
 		print_number(s->acceptor.facts.known, s->acceptor.facts.streams, 7);

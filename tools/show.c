@@ -3,14 +3,12 @@
  * show.c - `shmux show`: all that is known of a session or a listener
  */
 #include <errno.h>
-#include <shmux/common.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "args.h"
 #include "commands.h"
 #include "say.h"
-#include "text.h"
 #include "units.h"
 #include "view.h"
 
@@ -28,15 +26,6 @@ static const char usage[] =
 static void print_word(const char *label, const char *word)
 {
 	printf("  %-11s%s\n", label, word);
-}
-
-static void print_address(const char *from)
-{
-	char address[SHMUX_ADDRESS_MAX];
-
-	snprintf(address, sizeof(address), "%s", from[0] ? from : "- (a pair)");
-	text_make_printable(address);
-	print_word("address", address);
 }
 
 static void print_party(const char *label, const struct view_party *p)
@@ -62,7 +51,7 @@ static void print_module_listener(const struct module_listener *m)
 static void print_listener(const struct view_listener *l)
 {
 	printf("Listener\n");
-	print_address(l->address);
+	print_word("address", view_address(l->address).text);
 	print_word("over", view_over(l->over));
 	print_party("process", &l->party);
 	if (l->over & VIEW_MODULE)
@@ -94,7 +83,7 @@ static void print_session(const struct view_session *s)
 		printf("Session %u\n", m->number);
 	else
 		printf("Session\n");
-	print_address(s->address);
+	print_word("address", s->address[0] ? view_address(s->address).text : "- (a pair)");
 	print_word("over", view_over(s->over));
 	if (s->over != VIEW_MODULE || m->phase != SHMUX_PHASE_OVER)
 		print_word("state", view_state(s));

@@ -16,7 +16,6 @@
 #include "rates.h"
 #include "say.h"
 #include "screen.h"
-#include "text.h"
 #include "units.h"
 #include "view.h"
 
@@ -147,15 +146,12 @@ static void print_row(FILE *out, const struct row *row)
 {
 	const struct view_session *s = row->session;
 	bool module = s->over == VIEW_MODULE;
-	char address[SHMUX_ADDRESS_MAX];
 
-	snprintf(address, sizeof(address), "%s", s->address[0] ? s->address : "-");
-	text_make_printable(address);
 	if (module)
 		fprintf(out, "%7u", s->module.number);
 	else
 		fprintf(out, "%7s", "-");
-	fprintf(out, "  %-14.14s", address);
+	fprintf(out, "  %-14.14s", view_address(s->address).text);
 	rates_print(out, 9, row->rates.has_kicks, row->rates.kicks);
 	rates_print(out, 9, row->rates.has_kicks, row->rates.sleeps);
 	rates_print(out, 9, row->rates.has_slots, row->rates.slots);

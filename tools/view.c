@@ -372,6 +372,15 @@ void view_keep(struct view *v, const char *what)
 
 /* --- words -------------------------------------------------------------- */
 
+struct view_address view_address(const char *address)
+{
+	struct view_address a;
+
+	snprintf(a.text, sizeof(a.text), "%s", *address ? address : "-");
+	text_make_printable(a.text);
+	return a;
+}
+
 const char *view_command(const struct view_party *p)
 {
 	const char *from = p->command;

@@ -74,6 +74,14 @@ void view_keep(struct view *v, const char *what);
 
 /* --- words -------------------------------------------------------------- */
 
+/* Fit for a terminal. */
+struct view_address {
+	char text[SHMUX_ADDRESS_MAX];
+};
+
+/* An address, to be used within one expression; or "-". */
+struct view_address view_address(const char *address);
+
 /* The command without the directories of its program, or "-". */
 const char *view_command(const struct view_party *p);
 
