@@ -37,10 +37,12 @@ struct talk {
 	uint32_t kicks;			/* that we have been told of */
 };
 
+/* Once more if it is stopped and goes on: what time is left has been written back. */
 static void ask(struct talk *t, unsigned long request, void *arg, const char *what)
 {
-	if (ioctl(t->fd, request, arg))
-		error(1, errno, "%s: cannot %s", t->name, what);
+	while (ioctl(t->fd, request, arg))
+		if (errno != EINTR)
+			error(1, errno, "%s: cannot %s", t->name, what);
 }
 
 static void make_region(struct talk *t)
@@ -84,7 +86,7 @@ static int hear(struct talk *t, uint32_t turn, uint32_t flags)
 	while (atomic_load_explicit(&t->theirs->turn, memory_order_acquire) != turn) {
 		wait.seen = t->kicks;
 		wait.timeout = SHMUX_FOREVER;
-		if (ioctl(t->fd, SHMUX_IOC_WAIT, &wait))
+		if (ioctl(t->fd, SHMUX_IOC_WAIT, &wait) && errno != EINTR)
 			return errno;
 		t->kicks = wait.kicks;
 		wait.flags = 0;

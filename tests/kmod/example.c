@@ -62,4 +62,50 @@ TEST(example_server_and_client_talk_by_the_device_alone)
 	EXPECT_EQ(0, child_end(&server));
 }
 
+/* ^Z, where it sleeps, and fg. Return: whether it sleeps on. */
+static bool stop_and_go(pid_t pid)
+{
+	int status;
+
+	if (!wait_until(process_sleeps(pid, pid)) || kill(pid, SIGSTOP) ||
+	    waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status) || kill(pid, SIGCONT))
+		return false;
+	return wait_until(process_sleeps(pid, pid));
+}
+
+TEST(example_goes_on_where_it_was_stopped)
+{
+	char text[1024], expected[1024];
+	const char *name = name_new();
+	struct child server;
+	struct board *ours;
+	int end;
+
+	play(&server, "server", name);
+	/* Before somebody comes, */
+	ASSERT_TRUE(stop_and_go(server.pid));
+	end = end_new_queued(name, HANGS);
+	ASSERT_LE(0, end);
+	/* before it is met, */
+	ASSERT_TRUE(stop_and_go(server.pid));
+	ASSERT_EQ(0, end_meet(end, HANGS));
+	/* and, the second time for certain, before it is its turn. */
+	ASSERT_TRUE(stop_and_go(server.pid));
+	ASSERT_TRUE(stop_and_go(server.pid));
+	ours = region_map_own(end, sizeof(*ours));
+	ASSERT_NE(MAP_FAILED, ours);
+	strcpy(ours->text, "hello");
+	atomic_store(&ours->turn, 1);
+	EXPECT_EQ(0, end_kick(end));
+	close(end);
+	read_all(server.fd, text, sizeof(text));
+	snprintf(expected, sizeof(expected),
+		 "server: met process %d of user %u\n"
+		 "server: heard 'hello'\n"
+		 "server: the client has gone\n",
+		 getpid(), geteuid());
+	EXPECT_STREQ(expected, text);
+	EXPECT_EQ(0, child_end(&server));
+}
+
 TEST_HARNESS_MAIN
