@@ -2,7 +2,8 @@
 /*
  * parent-child.c - a session between a parent and its child
  *
- * No address is needed: a pair made before the fork is where the two meet. The child turns what it is asked into capitals.
+ * No address is needed: a pair made before the fork is where the two meet. The
+ * child turns what it is asked into capitals.
  */
 #include <ctype.h>
 #include <errno.h>

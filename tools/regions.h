@@ -29,7 +29,7 @@ struct regions {
 /* What one end of a session shows to onlookers. */
 struct region_facts {
 	bool known;
-	uint32_t depth;			/* slots filled that the peer has not said to be consumed */
+	uint32_t depth;			/* slots filled, not said by the peer to be consumed */
 	uint32_t consumed;		/* slots that it has said to be, ever; mod 2^32 */
 	uint32_t slots;			/* in the ring */
 	uint32_t streams;		/* open */
