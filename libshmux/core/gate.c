@@ -22,10 +22,10 @@
 #include "region/hello.h"
 
 #define CLIENTS_MAX 256
-#define CONNECTS 16 /* taken at once, before sessions have their turn */
-#define SWEEP UINT64_C(100000000) /* ns between looks for dead clients */
-#define REST UINT64_C(20000000) /* ns without a look at the doors */
-#define SENTENCES 16 /* a second, at most, about those who got no session */
+#define CONNECTS 16	/* taken at once, before sessions have their turn */
+#define SWEEP UINT64_C(100000000)	/* ns between looks for dead clients */
+#define REST UINT64_C(20000000)	/* ns without a look at the doors */
+#define SENTENCES 16	/* a second, at most, about those who got no session */
 
 struct client {
 	struct shmux__watched watched;
@@ -33,12 +33,13 @@ struct client {
 	const struct shmux__door *door;
 	struct shmux_list node;
 	struct shmux__meeting meeting;
-	uint32_t bucket; /* that it counts in */
+	uint32_t bucket;		/* that it counts in */
 };
 
 static int admit(void *arg, const struct shmux_peer *peer, int fd)
 {
-	const struct shmux_listener_options *o = ((struct shmux__gate *)arg)->options;
+	const struct shmux_listener_options *o =
+		((struct shmux__gate *)arg)->options;
 
 	/* The module has asked before it let them connect. */
 	if (fd >= 0 && !shmux__who_may(peer, fd, o->mode, o->uid, o->gid))
@@ -63,7 +64,8 @@ static void client_log(struct client *c, int err)
 		return;
 	if (now - g->log_since >= SHMUX_NSEC_PER_SEC) {
 		if (g->nr_sentences > SENTENCES) {
-			snprintf(sentence, sizeof(sentence), "%u more clients got no session",
+			snprintf(sentence, sizeof(sentence),
+				 "%u more clients got no session",
 				 g->nr_sentences - SENTENCES);
 			o->log(o->log_arg, SHMUX_LOG_INFO, sentence);
 		}
@@ -100,8 +102,7 @@ static void make_way(struct shmux__gate *g)
 	for (i = 1; i < SHMUX_GATE_BUCKETS; i++)
 		if (g->buckets[i] > g->buckets[most])
 			most = i;
-	shmux_list_for_each_safe(pos, tmp, &g->clients)
-	{
+	shmux_list_for_each_safe(pos, tmp, &g->clients) {
 		c = shmux_container_of(pos, struct client, node);
 		if (c->bucket != most)
 			continue;
@@ -134,7 +135,9 @@ static void client_serve(struct client *c)
 	err = shmux__meeting_step(&c->meeting, c->door->address, &s);
 	if (err == -EAGAIN) {
 		err = shmux__loop_add(g->loop, socket_of(c),
-				      (uint32_t)shmux__hello_events(c->meeting.hello), &c->watched);
+				      (uint32_t)shmux__hello_events(
+					      c->meeting.hello),
+				      &c->watched);
 		if (!err) {
 			if (g->nr_clients == 1)
 				timer_arm(g);
@@ -180,7 +183,8 @@ static void rest(struct shmux__gate *g, bool rests)
 	unwatch_door(g, &g->kmod);
 	unwatch_door(g, &g->memfd);
 	/* Without memory for that they rest on. */
-	g->rests = rests || watch_door(g, &g->kmod) || watch_door(g, &g->memfd);
+	g->rests = rests || watch_door(g, &g->kmod) ||
+		   watch_door(g, &g->memfd);
 	timer_arm(g);
 }
 
@@ -190,13 +194,15 @@ static void sweep(struct shmux__gate *g)
 	struct shmux_list *pos, *tmp;
 
 	shmux_list_for_each_safe(pos, tmp, &g->clients)
-		client_ready(&shmux_container_of(pos, struct client, node)->watched);
+		client_ready(&shmux_container_of(pos, struct client, node)
+				      ->watched);
 	timer_arm(g);
 }
 
 static int timer_ready(struct shmux__watched *w)
 {
-	struct shmux__gate *g = shmux_container_of(w, struct shmux__gate, timer_watched);
+	struct shmux__gate *g =
+		shmux_container_of(w, struct shmux__gate, timer_watched);
 
 	if (g->rests)
 		rest(g, false);
@@ -243,8 +249,8 @@ static int connection_take(struct shmux__door *d)
 		close(fd);
 		return -ENOMEM;
 	}
-	if (shmux__meeting_open(&c->meeting, fd, SHMUX_ROLE_ACCEPTOR, true, g->session_options,
-				admit, g)) {
+	if (shmux__meeting_open(&c->meeting, fd, SHMUX_ROLE_ACCEPTOR, true,
+				g->session_options, admit, g)) {
 		free(c);
 		return 0;
 	}
@@ -264,7 +270,8 @@ static int connection_take(struct shmux__door *d)
 
 static int door_ready(struct shmux__watched *w)
 {
-	struct shmux__door *d = shmux_container_of(w, struct shmux__door, watched);
+	struct shmux__door *d =
+		shmux_container_of(w, struct shmux__door, watched);
 	int n, err = 0;
 
 	for (n = 0; n < CONNECTS && !err; n++)
@@ -282,8 +289,8 @@ static int accept_kmod(struct shmux__door *d)
 	return shmux__device_accept(d->fd);
 }
 
-static void door_init(struct shmux__door *d, struct shmux__gate *g, const char *address,
-		      int (*accept)(struct shmux__door *d))
+static void door_init(struct shmux__door *d, struct shmux__gate *g,
+		      const char *address, int (*accept)(struct shmux__door *d))
 {
 	d->watched = (struct shmux__watched){ .ready = door_ready };
 	d->g = g;
@@ -296,7 +303,8 @@ static void door_init(struct shmux__door *d, struct shmux__gate *g, const char *
 static int open_kmod(struct shmux__gate *g)
 {
 	const struct shmux_listener_options *o = g->options;
-	int fd = shmux__device_listen(g->address->name, o->backlog, o->mode, o->uid, o->gid);
+	int fd = shmux__device_listen(g->address->name, o->backlog, o->mode,
+				      o->uid, o->gid);
 
 	if (fd == -EADDRINUSE || (fd < 0 && !g->address->memfd[0]))
 		return fd;
@@ -313,8 +321,9 @@ static int open_memfd(struct shmux__gate *g)
 	const struct shmux_listener_options *o = g->options;
 	uid_t uid = o->flags & SHMUX_LISTENER_UID ? o->uid : (uid_t)-1;
 	gid_t gid = o->flags & SHMUX_LISTENER_GID ? o->gid : (gid_t)-1;
-	int err = shmux__endpoint_open(&g->endpoint, &g->address->sun, g->address->sun_len,
-				       (int)o->backlog, o->mode & 0666, uid, gid);
+	int err = shmux__endpoint_open(&g->endpoint, &g->address->sun,
+				       g->address->sun_len, (int)o->backlog,
+				       o->mode & 0666, uid, gid);
 
 	if (!err)
 		g->memfd.fd = g->endpoint.fd;
@@ -357,7 +366,8 @@ int shmux__gate_open(struct shmux__gate *g)
 	if (!err)
 		err = watch_door(g, &g->memfd);
 	if (!err)
-		err = shmux__loop_add(g->loop, g->timer_fd, EPOLLIN, &g->timer_watched);
+		err = shmux__loop_add(g->loop, g->timer_fd, EPOLLIN,
+				      &g->timer_watched);
 	if (err)
 		goto err_close_timer;
 	return 0;
