@@ -133,14 +133,20 @@ static void delist(struct shmux__waiter *w)
 	*at = w->next;
 }
 
-static void arm(struct shmux_session *s, uint32_t reasons_and_bells)
+static void ring(struct shmux_session *s, uint32_t bells)
+{
+	if (bells)
+		s->link->ops->ring(s->link, bells);
+}
+
+/* Return: bells that the caller rings, at once or as it goes to sleep. */
+static uint32_t arm(struct shmux_session *s, uint32_t reasons_and_bells)
 {
 	uint32_t bells = s->link->ops->arm(s->link, reasons_and_bells);
 
-	if (bells) {
+	if (bells)
 		s->counters.kicks_sent++;
-		s->link->ops->ring(s->link, bells);
-	}
+	return bells;
 }
 
 /* Is there anything that waits for ring room or a chunk? */
@@ -156,8 +162,8 @@ bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 	s->watch |= reasons;
 	if (s->leader || s->error)
 		return false;
-	arm(s, s->watch | SHMUX_ARMED_SOCKET |
-	       (wants_room(s) ? SHMUX_ARMED_ROOM : 0));
+	ring(s, arm(s, s->watch | SHMUX_ARMED_SOCKET |
+			       (wants_room(s) ? SHMUX_ARMED_ROOM : 0)));
 	news = shmux__link_ready(s->link, 0);
 	if (wants_room(s) && s->link->ops->has_room(s->link)) {
 		if (s->wants_room) {
@@ -339,7 +345,10 @@ static void wake_deep(struct shmux_session *s)
 		shmux__session_lost(s);
 }
 
-/* Sleep until there is news, a poke, or the deadline. Return: 0, -ETIMEDOUT. */
+/*
+ * Sleep until there is news, a poke, or the deadline. Return: 0, -ETIMEDOUT. What
+ * was not published yet is, and the peer is rung with the call that sleeps.
+ */
 static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		       uint64_t deadline)
 {
@@ -347,13 +356,14 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 	struct shmux__link *l = s->link;
 	const uint32_t *poke = shmux_single_threaded() ? NULL : &w->poke;
 	const uint64_t slice = l->tells_death ? UINT64_MAX : SLICE;
+	uint32_t bells;
 	uint64_t left;
 	bool died;
 	int err = 0;
 
 	s->leader_asleep = true;
 	w->slept = true;
-	arm(s, reasons | SHMUX_ARMED_FUTEX);
+	bells = arm(s, reasons | SHMUX_ARMED_FUTEX);
 	shmux_delay();
 	while (!shmux__link_ready(l, reasons) && !w->poke && !s->error) {
 		left = shmux_clock_left(deadline);
@@ -365,6 +375,7 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		if (s->leader_deep) {
 			shmux_unlock(&s->lock);
 			shmux_delay();
+			ring(s, bells);
 			sleep_deep(s, left);
 			shmux_delay();
 			shmux_lock(&s->lock);
@@ -372,12 +383,14 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		} else {
 			shmux_unlock(&s->lock);
 			shmux_delay();
-			died = l->ops->sleep(l, poke, left < slice ? left : slice);
+			died = l->ops->sleep(l, bells, poke,
+					     left < slice ? left : slice);
 			shmux_delay();
 			shmux_lock(&s->lock);
 			if (died)	/* believed once check_alive says so */
 				s->alive_checked = 0;
 		}
+		bells = 0;
 		if (l->ops->rung(l)) {
 			s->counters.kicks_received++;
 			/* Rung for nothing: it has hung up. */
@@ -390,10 +403,11 @@ static int sleep_armed(struct shmux__waiter *w, uint32_t reasons,
 		if (!s->leader_deep)
 			shmux__session_check(s);
 		s->leader_deep = can_sleep_deep(s);
-		arm(s, reasons | (s->leader_deep ? SHMUX_ARMED_SOCKET :
-						   SHMUX_ARMED_FUTEX));
+		bells = arm(s, reasons | (s->leader_deep ? SHMUX_ARMED_SOCKET :
+							   SHMUX_ARMED_FUTEX));
 		shmux_delay();
 	}
+	ring(s, bells);
 	s->leader_asleep = s->leader_deep = false;
 	/* Once rung for, the value is spent: no store, no line to fetch. */
 	if (!l->ops->rung(l))
@@ -458,7 +472,12 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 
 	s->leader = w;
 	s->leader_room = reasons & SHMUX_ARMED_ROOM;
-	shmux__publish(s);
+	/*
+	 * Who sleeps at once publishes as it arms, where to ring with the sleep is
+	 * cheaper than before: else the peer may have answered by then.
+	 */
+	if (budget > SHMUX_SPIN_NONE || s->leader_room || !s->link->rings_free)
+		shmux__publish(s);
 	if (s->leader_room && use_room(s))
 		return 0;
 	if (budget > SHMUX_SPIN_NONE) {
@@ -483,6 +502,8 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 		shmux_unlock(&s->lock);
 		shmux_delay();
 		shmux_lock(&s->lock);
+		if (s->error || w->poke)
+			shmux__publish(s);
 	}
 	if (result == SPIN_OVER && !s->error && !w->poke) {
 		err = sleep_armed(w, reasons, deadline);

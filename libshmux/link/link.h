@@ -101,12 +101,12 @@ struct shmux__link_ops {
 	/* Has the peer rung since arm? */
 	bool (*rung)(struct shmux__link *l);
 	/*
-	 * Unlocked. Sleep until rung, until *@poke is not 0 (poke NULL: no other
+	 * Unlocked. Ring @bells, if any, and sleep until rung, until *@poke is not 0 (poke NULL: no other
 	 * thread can change it), or for @timeout ns. Return: 0, also when the time
 	 * is over; or, if the link tells death, -ECONNRESET.
 	 */
-	int (*sleep)(struct shmux__link *l, const uint32_t *poke,
-		      uint64_t timeout);
+	int (*sleep)(struct shmux__link *l, uint32_t bells,
+		     const uint32_t *poke, uint64_t timeout);
 	/* Wake that sleeper; *@poke has been set. */
 	void (*poke)(struct shmux__link *l, const uint32_t *poke);
 
@@ -164,6 +164,7 @@ struct shmux__link {
 	enum shmux_role role;
 	struct shmux_peer peer;
 	bool tells_death;		/* to a sleeper, at once */
+	bool rings_free;		/* with a sleep: one system call */
 
 	bool behind;			/* the peer: chunks come back slowly */
 	uint64_t frames_sent;		/* counted by shmux__link_send() */

@@ -228,6 +228,7 @@ int shmux__shm_open(struct shmux__region *region,
 	s->link.role = region->role;
 	s->link.peer = region->identity;
 	s->link.tells_death = region->tells_death;
+	s->link.rings_free = region->ops->ring_and_sleep;
 	*link = &s->link;
 	return 0;
 
@@ -537,15 +538,24 @@ static bool shm_rung(struct shmux__link *l)
 	return shmux_load_relaxed(&s->peer->kicks) != s->seen_kicks;
 }
 
-static int shm_sleep(struct shmux__link *l, const uint32_t *poke,
-		     uint64_t timeout)
+static int shm_sleep(struct shmux__link *l, uint32_t bells,
+		     const uint32_t *poke, uint64_t timeout)
 {
 	struct shmux__shm *s = shmux__shm(l);
+	const struct shmux__region_ops *ops = s->region->ops;
 	int err;
 
 	shmux_store_relaxed(&s->own->sleeps, s->own->sleeps + 1);
-	err = s->region->ops->sleep(s->region, &s->peer->kicks, s->seen_kicks,
-				    poke, timeout);
+	if (bells && ops->ring_and_sleep) {
+		err = ops->ring_and_sleep(s->region, &s->own->kicks, bells,
+					  &s->peer->kicks, s->seen_kicks, poke,
+					  timeout);
+	} else {
+		if (bells)
+			shm_ring(l, bells);
+		err = ops->sleep(s->region, &s->peer->kicks, s->seen_kicks,
+				 poke, timeout);
+	}
 	return err == -ECONNRESET ? err : 0;
 }
 

@@ -67,17 +67,23 @@ static int wait_kick(struct shmux__region *r, struct shmux_ioc_wait *wait)
 	wait->kicks = wait->seen;
 	err = ask(r, SHMUX_IOC_WAIT, wait);
 	/*
-	 * [B13] Pairs with the load in kmod_sleep(): a thread that knows of these
+	 * [B13] Pairs with the load in sleep_and(): a thread that knows of these
 	 * kicks, and is not told of them, sees what came before them.
 	 */
 	shmux_store_release(&to_kmod(r)->kicks, wait->kicks);
 	return err;
 }
 
-static int kmod_sleep(struct shmux__region *r, const uint32_t *word,
-		      uint32_t seen, const uint32_t *poke, uint64_t timeout)
+/* Sleep, having kicked the other end if @flags say SHMUX_WAIT_KICK. */
+static int sleep_and(struct shmux__region *r, uint32_t flags,
+		     const uint32_t *word, uint32_t seen, const uint32_t *poke,
+		     uint64_t timeout)
 {
-	struct shmux_ioc_wait wait = { .size = sizeof(wait), .timeout = timeout };
+	struct shmux_ioc_wait wait = {
+		.size = sizeof(wait),
+		.flags = flags,
+		.timeout = timeout,
+	};
 	int err = 0;
 
 	for (;;) {
@@ -87,12 +93,31 @@ static int kmod_sleep(struct shmux__region *r, const uint32_t *word,
 		    (poke && shmux_load_relaxed(poke)))
 			break;
 		err = wait_kick(r, &wait);
+		wait.flags = 0;
 		if (err == -EINTR)
 			err = 0;
 	}
+	if (wait.flags & SHMUX_WAIT_KICK)
+		kick(r, 0);
 	if (err == -EAGAIN)	/* a @timeout of 0 */
 		err = -ETIMEDOUT;
 	return err == -ECONNRESET || err == -ETIMEDOUT ? err : 0;
+}
+
+static int kmod_sleep(struct shmux__region *r, const uint32_t *word,
+		      uint32_t seen, const uint32_t *poke, uint64_t timeout)
+{
+	return sleep_and(r, 0, word, seen, poke, timeout);
+}
+
+static int kmod_ring_and_sleep(struct shmux__region *r, const uint32_t *rung,
+			       uint32_t bells, const uint32_t *word,
+			       uint32_t seen, const uint32_t *poke,
+			       uint64_t timeout)
+{
+	(void)rung;
+	return sleep_and(r, bells ? SHMUX_WAIT_KICK : 0, word, seen, poke,
+			 timeout);
 }
 
 static void kmod_ring(struct shmux__region *r, const uint32_t *word,
@@ -175,6 +200,7 @@ static void kmod_close(struct shmux__region *r)
 static const struct shmux__region_ops kmod_ops = {
 	.name = "kmod",
 	.sleep = kmod_sleep,
+	.ring_and_sleep = kmod_ring_and_sleep,
 	.ring = kmod_ring,
 	.poke = kmod_poke,
 	.check_alive = kmod_check_alive,

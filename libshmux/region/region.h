@@ -7,8 +7,8 @@
  * the peer; who the peer is; and whether it lives. It knows nothing of what is
  * in the memory beyond its size. A link is built on it (link/link.h).
  *
- * Not thread safe, except ops->ring, ops->poke and ops->sleep, which may
- * run at once; close when none of them runs any more.
+ * Not thread safe, except ops->ring, ops->poke and the sleeps, which may run
+ * at once; close when none of them runs any more.
  */
 #ifndef SHMUX_REGION_REGION_H
 #define SHMUX_REGION_REGION_H
@@ -34,6 +34,15 @@ struct shmux__region_ops {
 	 */
 	int (*sleep)(struct shmux__region *r, const uint32_t *word,
 		     uint32_t seen, const uint32_t *poke, uint64_t timeout);
+
+	/*
+	 * Ring @bells of the peer's, of @rung, and sleep: as ring and then sleep,
+	 * in one system call. NULL where it takes two.
+	 */
+	int (*ring_and_sleep)(struct shmux__region *r, const uint32_t *rung,
+			      uint32_t bells, const uint32_t *word,
+			      uint32_t seen, const uint32_t *poke,
+			      uint64_t timeout);
 
 	/*
 	 * Ring the peer's bells: SHMUX_ARMED_FUTEX, _SOCKET or both. @word is

@@ -341,8 +341,8 @@ static inline bool link_socketpair_rung(struct shmux__link *l)
 	return link_socketpair_look(link_socketpair(l)) >= 0;
 }
 
-static inline int link_socketpair_sleep(struct shmux__link *l, const uint32_t *poke,
-					uint64_t timeout)
+static inline int link_socketpair_sleep(struct shmux__link *l, uint32_t bells,
+					const uint32_t *poke, uint64_t timeout)
 {
 	struct link_socketpair *p = link_socketpair(l);
 	struct pollfd polls[2] = {
@@ -351,6 +351,7 @@ static inline int link_socketpair_sleep(struct shmux__link *l, const uint32_t *p
 	};
 	struct timespec ts = shmux_clock_timespec(timeout);
 
+	(void)bells; /* it has none */
 	if (poke && __atomic_load_n(poke, __ATOMIC_ACQUIRE))
 		return 0;
 	ppoll(polls, 2, &ts, NULL);

@@ -1473,7 +1473,7 @@ TEST_F(shm, kick_after_the_second_look_changes_the_word_that_is_slept_on)
 	ASSERT_FALSE(shmux__link_ready(self->near, SHMUX_ARMED_FRAMES));
 	ASSERT_EQ(SHMUX_ARMED_FUTEX, far_says(_metadata, self, SHMUX_FRAME_CREDIT));
 	/* The bell itself has not been rung: the word is enough. */
-	self->near->ops->sleep(self->near, NULL, UINT64_MAX);
+	self->near->ops->sleep(self->near, 0, NULL, UINT64_MAX);
 	EXPECT_EQ(1, self->regions[0].nr_sleeps);
 	EXPECT_EQ(&self->peer->kicks, self->regions[0].slept_on);
 	EXPECT_NE(self->peer->kicks, self->regions[0].seen);
@@ -1486,7 +1486,7 @@ TEST_F(shm, sleep_waits_for_the_word_as_it_was_before_arming)
 
 	for (i = 0; i < 5; i++) {
 		self->near->ops->arm(self->near, FRAMES);
-		self->near->ops->sleep(self->near, NULL, 0);
+		self->near->ops->sleep(self->near, 0, NULL, 0);
 		EXPECT_EQ(self->peer->kicks, self->regions[0].seen);
 		far_says(_metadata, self, SHMUX_FRAME_CREDIT);
 		receive_all(self->near);
@@ -1572,7 +1572,7 @@ static void sleep_for(struct end *end, uint32_t reasons)
 	ring_if(l, l->ops->arm(l, reasons | SHMUX_ARMED_FUTEX));
 	while (!shmux__link_ready(l, reasons)) {
 		start = shmux_now();
-		l->ops->sleep(l, NULL, 5 * SEC);
+		l->ops->sleep(l, 0, NULL, 5 * SEC);
 		if (shmux_now() - start >= 5 * SEC) {
 			end->lost++;
 			break;
