@@ -29,7 +29,7 @@ static const char usage[] =
 	"  NUMBER    also with k, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (of 1024); none\n"
 	"            for no limit\n"
 	"\n"
-	"  --json    as one JSON object\n"
+	"  --json    as one JSON object; null is no limit\n"
 	"  --help    show this text\n";
 
 /* Return: which of @nr @words it is, or -1. */
