@@ -100,7 +100,8 @@ static int show(const struct options *o)
 	error = o->file ? sample_open(&sample, o->file) : sample_find(&sample);
 	if (error)
 		return say_cannot(error, NULL, "read %s", o->file ? o->file : "a file in /usr");
-	printf("Two processes and the memory they share; no daemon, no kernel module, no root.\n\n");
+	printf("Two processes and the memory they share; "
+	       "no daemon, no kernel module, no root.\n\n");
 	status = transfer(&sample);
 	if (status != SAY_DONE || o->no_table)
 		return status;

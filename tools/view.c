@@ -271,7 +271,8 @@ static int compare_sessions(const void *a, const void *b)
 		d = (int)x->over - (int)y->over;
 	/* Numbers tell the module's apart, and who is at an end may change. */
 	if (!d && x->over == VIEW_MODULE)
-		return (x->module.number > y->module.number) - (x->module.number < y->module.number);
+		return (x->module.number > y->module.number) -
+		       (x->module.number < y->module.number);
 	if (!d)
 		d = compare_pids(x->acceptor.pid, y->acceptor.pid);
 	return d ? d : compare_pids(x->dialler.pid, y->dialler.pid);

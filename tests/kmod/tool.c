@@ -736,7 +736,8 @@ TEST(monitor_leaves_with_a_sentence_when_the_module_is_unloaded)
 
 TEST(stat_does_not_know_the_rates_of_an_interval_in_which_the_module_was_loaded)
 {
-	static const char unknown[] = "           -           -           -           -         -\n";
+	static const char unknown[] =
+		"           -           -           -           -         -\n";
 	struct {
 		struct ran r;
 		struct beside b, json;

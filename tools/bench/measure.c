@@ -434,7 +434,8 @@ void bench_watch_idle(struct bench *b, const struct bench_case *bc, double secon
 			strcpy(run->failure, "no answer for 3 s");
 		nap(SETTLE);
 		began = now();
-		known = run->settled && usage_of(pids[NEAR], &before) && usage_of(pids[FAR], &before);
+		known = run->settled && usage_of(pids[NEAR], &before) &&
+			usage_of(pids[FAR], &before);
 		if (known)
 			nap(seconds);
 		took = now() - began;
