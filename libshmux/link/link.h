@@ -101,9 +101,10 @@ struct shmux__link_ops {
 	/* Has the peer rung since arm? */
 	bool (*rung)(struct shmux__link *l);
 	/*
-	 * Unlocked. Ring @bells, if any, and sleep until rung, until *@poke is not 0 (poke NULL: no other
-	 * thread can change it), or for @timeout ns. Return: 0, also when the time
-	 * is over; or, if the link tells death, -ECONNRESET.
+	 * Unlocked. Ring @bells, if any, and sleep until rung, until *@poke is
+	 * not 0 (poke NULL: no other thread can change it), or for @timeout ns.
+	 * Return: 0, also when the time is over; or, if the link tells death,
+	 * -ECONNRESET.
 	 */
 	int (*sleep)(struct shmux__link *l, uint32_t bells,
 		     const uint32_t *poke, uint64_t timeout);
