@@ -754,25 +754,26 @@ TEST(stat_does_not_know_the_rates_of_an_interval_in_which_the_module_was_loaded)
 	ASSERT_EQ(0, ends_open(&ends));
 	ASSERT_EQ(0, end_kick(ends.near));
 	ends_close(&ends);
-	beside_start(&self->json, "exec " TOOL " stat -i 3 --count 2 --json");
+	beside_start(&self->json, "exec " TOOL " stat -i 2 --count 9 --json");
 	ASSERT_TRUE(beside_says(&self->json, "}}\n"));
-	beside_start(&self->b, "exec " TOOL " stat -i 3 --count 1");
+	beside_start(&self->b, "exec " TOOL " stat -i 2 --count 9");
 	ASSERT_TRUE(beside_says(&self->b, "DEATHS/S\n"));
 	ASSERT_EQ(0, system("rmmod shmux && insmod " MODULE));
 	EXPECT_TRUE(beside_says(&self->b, unknown))
 	{
 		TH_LOG("%s", self->b.buf);
 	}
-	EXPECT_EQ(0, beside_end(&self->b, 0));
-	EXPECT_TRUE(beside_says(&self->json, "null}}\n"))
+	beside_end(&self->b, SIGTERM);
+	/* One that is slow may have found none in between. */
+	ASSERT_TRUE(beside_says(&self->json, "null}}\n"))
 	{
 		TH_LOG("%s", self->json.buf);
 	}
-	EXPECT_EQ(0, beside_end(&self->json, 0));
-	ASSERT_TRUE(json_is(self->json.buf, 2));
+	beside_end(&self->json, SIGTERM);
 	EXPECT_EQ(0, json_number(self->json.buf, ".module.kicks_per_s"));
-	line = json_skip(self->json.buf) + 1;
-	EXPECT_TRUE(json_says(line, ".module.kicks_per_s", "null"));
+	line = self->json.buf;
+	while (!json_says(line, ".module.kicks_per_s", "null"))
+		ASSERT_NE(NULL, line = json_blank(json_skip(line)));
 	EXPECT_TRUE(json_says(line, ".module.connects_per_s", "null"));
 	EXPECT_EQ(0, json_number(line, ".module.sessions"));
 	free(self);
