@@ -92,8 +92,7 @@ static bool write_file(const char *path, const char *text)
 
 TEST_F(identity, is_the_process_and_the_effective_user_and_group_that_connected)
 {
-	if (geteuid())
-		SKIP(return, "must be root to be others");
+	NEEDS_ROOT("to be others");
 	if (child_fork(&self->child)) {
 		must(!setresgid(1, GROUP, 2));
 		must(!setresuid(1, USER, 0));
@@ -108,8 +107,7 @@ TEST_F(identity, is_the_process_and_the_effective_user_and_group_that_connected)
 
 TEST_F(identity, is_as_of_the_connect)
 {
-	if (geteuid())
-		SKIP(return, "must be root to be others");
+	NEEDS_ROOT("to be others");
 	if (child_fork(&self->child)) {
 		int fd = end_new();
 
@@ -331,8 +329,7 @@ TEST_F(identity, is_told_in_the_user_namespace_of_who_asks)
 {
 	struct told told;
 
-	if (geteuid())
-		SKIP(return, "must be root to be others");
+	NEEDS_ROOT("to be others");
 	if (!may_unshare(CLONE_NEWUSER))
 		SKIP(return, "may not make a user namespace");
 	if (child_fork(&self->child)) {

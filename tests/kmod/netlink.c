@@ -433,6 +433,7 @@ TEST_F(netlink, another_network_namespace_is_told_nothing)
 {
 	struct child c;
 
+	NEEDS_ROOT("to make namespaces");
 	open_session(_metadata, self);
 	if (child_fork_in(&c, CLONE_NEWNET)) {
 		struct genl g = genl_dump(SHMUX_CMD_SESSION_GET);
@@ -456,6 +457,7 @@ TEST_F(netlink, pids_are_of_the_pid_namespace_of_who_asks)
 {
 	struct child c;
 
+	NEEDS_ROOT("to make namespaces");
 	open_session(_metadata, self);
 	if (child_fork_in(&c, CLONE_NEWPID)) {
 		pid_t inner = fork();
@@ -507,6 +509,7 @@ TEST_F(netlink, any_user_may_ask)
 {
 	struct child c;
 
+	NEEDS_ROOT("to be others");
 	open_session(_metadata, self);
 	if (child_fork(&c)) {
 		become_user();
@@ -564,6 +567,7 @@ TEST_F(netlink, a_limit_is_set_and_no_other)
 {
 	uint64_t before[SHMUX_NR_SCOPES][SHMUX_NR_RESOURCES];
 
+	NEEDS_ROOT("to set limits");
 	for (int i = 0; i < SHMUX_NR_SCOPES; i++)
 		for (int j = 0; j < SHMUX_NR_RESOURCES; j++)
 			before[i][j] = limit_max(i, j);
@@ -581,6 +585,7 @@ TEST_F(netlink, a_limit_is_set_and_no_other)
 
 TEST_F(netlink, a_limit_is_set_of_what_there_is_alone)
 {
+	NEEDS_ROOT("to set limits");
 	EXPECT_GT(0, limit_set(SHMUX_NR_SCOPES, SHMUX_SESSIONS, 1));
 	EXPECT_GT(0, limit_set(SHMUX_SCOPE_USER, SHMUX_NR_RESOURCES, 1));
 	EXPECT_GT(0, limit_set(-1, SHMUX_SESSIONS, 1));
@@ -602,6 +607,7 @@ TEST_F(netlink, a_limit_is_set_by_the_machines_administrator_alone)
 	uint64_t before = limit_max(SHMUX_SCOPE_USER, SHMUX_SESSIONS);
 	struct child c;
 
+	NEEDS_ROOT("to set limits");
 	if (child_fork(&c)) {
 		become_user();
 		must(limit_set(SHMUX_SCOPE_USER, SHMUX_SESSIONS, 1) == -EPERM);
@@ -802,6 +808,7 @@ TEST_F(events, a_limit_that_is_hit_is_told_with_who_hit_it)
 	uint64_t hits = counter_get(SHMUX_A_COUNTER_QUOTA_HITS);
 	const struct nlmsghdr *m;
 
+	NEEDS_ROOT("to set limits");
 	ASSERT_EQ(0, limit_set(SHMUX_SCOPE_USER, SHMUX_SESSIONS, 1));
 	EXPECT_TRUE(quota_hit_is_told());
 	ASSERT_EQ(0, limit_set(SHMUX_SCOPE_USER, SHMUX_SESSIONS, before));
@@ -842,6 +849,7 @@ TEST_F(events, hits_without_end_are_told_a_few_times)
 	uint64_t before = limit_max(SHMUX_SCOPE_USER, SHMUX_SESSIONS);
 	uint64_t hits = counter_get(SHMUX_A_COUNTER_QUOTA_HITS);
 
+	NEEDS_ROOT("to set limits");
 	ASSERT_EQ(0, limit_set(SHMUX_SCOPE_USER, SHMUX_SESSIONS, 1));
 	for (int i = 0; i < 100; i++)
 		EXPECT_EQ(-EDQUOT, end_new());
@@ -856,6 +864,7 @@ TEST_F(events, what_happens_in_one_network_namespace_is_not_heard_in_another)
 {
 	struct child c;
 
+	NEEDS_ROOT("to make namespaces");
 	if (child_fork_in(&c, CLONE_NEWNET)) {
 		int heard = events_open();
 		struct genl g;

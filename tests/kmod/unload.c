@@ -20,7 +20,7 @@ FIXTURE(unload)
 FIXTURE_SETUP(unload)
 {
 	if (geteuid())
-		SKIP(return, "must be root to unload a module");
+		SKIP_TEST("must be root to unload a module");
 }
 
 FIXTURE_TEARDOWN(unload)
