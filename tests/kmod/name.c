@@ -9,8 +9,6 @@
 #include "process.h"
 #include "worker.h"
 
-#define LONGEST "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._"
-
 FIXTURE(name)
 {
 	char name[SHMUX_NAME_SIZE];
@@ -55,13 +53,14 @@ static int try_connect(const char *name)
 
 TEST(grammar_is_letters_digits_and_six_others)
 {
-	char name[] = "a?b";
+	char name[SHMUX_NAME_SIZE];
 
+	strcpy(name, name_new());
 	for (int c = 1; c < 256; c++) {
 		bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 			    (c >= '0' && c <= '9') || strchr("._-+@", c);
 
-		name[1] = (char)c;
+		name[4] = (char)c;
 		EXPECT_EQ(good ? 0 : -EINVAL, try_listen(name))
 		{
 			TH_LOG("character %d", c);
@@ -74,8 +73,12 @@ TEST(name_may_be_any_character_alone)
 {
 	const char *names[] = { "a", "0", ".", "_", "-", "+", "@", "..", "@." };
 
-	for (int i = 0; i < 9; i++)
-		EXPECT_EQ(0, try_listen(names[i]));
+	/* Somebody may have it, here; then it is a name as well. */
+	for (int i = 0; i < 9; i++) {
+		int err = try_listen(names[i]);
+
+		EXPECT_TRUE(err == 0 || err == -EADDRINUSE);
+	}
 }
 
 TEST(name_is_not_empty)
@@ -84,11 +87,22 @@ TEST(name_is_not_empty)
 	EXPECT_EQ(-EINVAL, try_connect(""));
 }
 
+/* A name that no other test has, with no room for another character. */
+static void name_new_longest(char name[SHMUX_NAME_SIZE])
+{
+	const char *unique = name_new();
+
+	memset(name, 0, SHMUX_NAME_SIZE);
+	memset(name, 'x', SHMUX_NAME_MAX);
+	memcpy(name, unique, strlen(unique));
+}
+
 TEST(longest_name_has_64_characters)
 {
-	char name[SHMUX_NAME_SIZE + 1] = LONGEST;
+	char name[SHMUX_NAME_SIZE + 1] = { 0 };
 	int fd;
 
+	name_new_longest(name);
 	ASSERT_EQ(SHMUX_NAME_MAX, strlen(name));
 	fd = listener_new(name);
 	EXPECT_LE(0, fd);
@@ -103,9 +117,11 @@ TEST(longest_name_has_64_characters)
 
 TEST(longest_names_that_differ_in_their_last_character_are_two)
 {
-	char name[SHMUX_NAME_SIZE] = LONGEST;
-	int fd = listener_new(name);
+	char name[SHMUX_NAME_SIZE];
+	int fd;
 
+	name_new_longest(name);
+	fd = listener_new(name);
 	ASSERT_LE(0, fd);
 	name[SHMUX_NAME_MAX - 1] = '-';
 	EXPECT_EQ(-ECONNREFUSED, try_connect(name));
@@ -115,11 +131,15 @@ TEST(longest_names_that_differ_in_their_last_character_are_two)
 
 TEST(capitals_make_another_name)
 {
-	int fd = listener_new("somebody");
+	char name[SHMUX_NAME_SIZE];
+	int fd;
 
+	strcpy(name, name_new());
+	fd = listener_new(name);
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-ECONNREFUSED, try_connect("Somebody"));
-	EXPECT_EQ(0, try_listen("SOMEBODY"));
+	name[0] = 'T';
+	EXPECT_EQ(-ECONNREFUSED, try_connect(name));
+	EXPECT_EQ(0, try_listen(name));
 	close(fd);
 }
 
@@ -485,23 +505,25 @@ TEST(mode_says_who_may_connect)
 TEST(mode_is_about_the_effective_ids_of_who_listens_unless_it_says_others)
 {
 	const struct visitor owner = { OWNER, 3, 3 }, member = { 3, GROUP, 3 };
-	const char *name = name_new();
+	char name[SHMUX_NAME_SIZE], other[SHMUX_NAME_SIZE];
 	struct child c;
 
 	NEEDS_ROOT("to be others");
+	strcpy(name, name_new());
+	strcpy(other, name_new());
 	if (child_fork(&c)) {
 		must(!setresgid(-1, GROUP, -1));
 		must(!setresuid(-1, OWNER, -1));
 		must(listener_new_for(name, 1, 0200) >= 0);
-		must(listener_new_for("mode-of-the-group", 1, 0020) >= 0);
+		must(listener_new_for(other, 1, 0020) >= 0);
 		child_say(&c, 'l');
 		child_hear(&c);
 	}
 	ASSERT_EQ('l', child_hear(&c));
 	EXPECT_EQ(0, connect_as(name, &owner));
 	EXPECT_EQ(-EACCES, connect_as(name, &member));
-	EXPECT_EQ(-EACCES, connect_as("mode-of-the-group", &owner));
-	EXPECT_EQ(0, connect_as("mode-of-the-group", &member));
+	EXPECT_EQ(-EACCES, connect_as(other, &owner));
+	EXPECT_EQ(0, connect_as(other, &member));
 	/* Root is nobody special. */
 	EXPECT_EQ(-EACCES, try_connect(name));
 	child_kill(&c);
@@ -548,7 +570,7 @@ TEST_F(name, end_that_was_turned_away_may_try_elsewhere)
 
 	ASSERT_LE(0, closed);
 	EXPECT_EQ(-EACCES, end_connect(fd, name, NO_WAIT));
-	EXPECT_EQ(-ECONNREFUSED, end_connect(fd, "nobody", HANGS));
+	EXPECT_EQ(-ECONNREFUSED, end_connect(fd, name_new(), HANGS));
 	EXPECT_EQ(0, end_connect(fd, self->name, NO_WAIT));
 	close(closed);
 	close(fd);
@@ -805,6 +827,8 @@ TEST_F(name, who_comes_and_goes_costs_who_accepts_nothing)
 	long before;
 	int fd;
 
+	if (!getenv("SHMUX_TEST_MODULE"))
+		SKIP(return, "counts the files of the whole machine: needs one of its own");
 	caller_start(&caller, accept_all_job, self->name, self->listener, HANGS);
 	ASSERT_TRUE(worker_wait_blocked(&caller.worker));
 	before = nr_files();
