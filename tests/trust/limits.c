@@ -1060,6 +1060,8 @@ TEST_F(caged, writer_that_the_kernel_kills_leaves_what_it_wrote_and_disturbs_nob
 	ASSERT_EQ(0, pair_open_stream(&pair, 0, &other));
 	ASSERT_EQ(0, cage_limit(&self->cage, (uint64_t)cage_usage(&self->cage) + 8 * MIB));
 
+	/* tests/vm/verdict looks for this. */
+	TH_LOG("the memory of %s is to run out", strrchr(self->cage.path, '/') + 1);
 	far_begin(&self->pair.far, side_write_for_ever, NULL, 0, 0);
 	EXPECT_EQ(SIDE_DEAD, far_finish(&self->pair.far, NULL));
 	EXPECT_LT(0, cage_nr_killed(&self->cage));
