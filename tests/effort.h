@@ -19,12 +19,13 @@
 bool effort_is_stress(void);
 
 /*
- * Whether the processor is emulated (SHMUX_EMULATED set, by tests/vm): everything
- * takes many times as long there, so counts are smaller and bounds wider.
+ * Whether the machine is emulated (SHMUX_EMULATED set, by tests/vm): everything
+ * takes many times as long there, so counts are smaller, by a factor of what it is
+ * set to, and bounds wider.
  */
 bool effort_is_emulated(void);
 
-/* @nr, or fewer where the processor is emulated. */
+/* @nr, or fewer where the machine is emulated. */
 uint32_t effort_count(uint32_t nr);
 
 /* What a wait that is promised to take @promised ns may take here, in ns. */

@@ -301,7 +301,7 @@ TEST_F(peer, frames_in_random_order_end_the_session_at_worst)
 {
 	uint64_t seed = effort_seed();
 	struct shmux_stream *st;
-	int nr = effort_is_stress() ? 5000 : 500, alive = 0;
+	int nr = effort_is_stress() ? 5000 : (int)effort_count(500), alive = 0;
 	struct frame f;
 	uint32_t id;
 

@@ -19,8 +19,8 @@
 
 /* A million in all, by both ways of joining; ten under stress. */
 #define EFFORT (effort_is_stress() ? 10u : 1u)
-#define LOCKSTEP_STEPS (400 * 1000 * EFFORT)
-#define STEPS_AT_ONCE (100 * 1000 * EFFORT)
+#define LOCKSTEP_STEPS effort_count(400 * 1000 * EFFORT)
+#define STEPS_AT_ONCE effort_count(100 * 1000 * EFFORT)
 #define SESSION_STEPS 1000 /* then another one */
 #define ROUND_MAX 12 /* steps between two turns of the victim */
 
