@@ -25,6 +25,7 @@
 
 #include "effort.h"
 #include "kselftest_harness.h"
+#include "over.h"
 #include "pair.h"
 #include "pattern.h"
 #include "preload/fail.h"
@@ -407,10 +408,25 @@ static void walk_from(struct walk *w, int error)
 	} while (report.failed && plan.n < CALLS_MAX && w->nr_bad < BAD_MAX);
 }
 
+/* What sockets, memfds, pidfds and futexes take; the module's regions need not. */
+static bool is_spared_by_the_module(const char *name)
+{
+	static const char *const names[] = {
+		"accept4",   "connect", "eventfd", "fcntl",   "fstat",	  "fstatfs",
+		"ftruncate", "getsockopt", "memfd_create", "nanosleep", "ppoll", "recv",
+		"recvmsg",   "send",	"sendmsg", "setsockopt", "socket", "syscall",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], name))
+			return over_kmod();
+	return false;
+}
+
 static const char *not_met(const char *const *meets)
 {
 	for (; *meets; meets++)
-		if (!fail->nr_failed(*meets))
+		if (!fail->nr_failed(*meets) && !is_spared_by_the_module(*meets))
 			return *meets;
 	return NULL;
 }
@@ -1624,7 +1640,10 @@ FIXTURE_SETUP(imports)
 {
 	char archive[4096], command[4200];
 
+	self->nm = NULL;
 	path_beside(archive, sizeof(archive), "../../libshmux.a");
+	if (access(archive, R_OK))
+		SKIP(return, "the library is not at hand, only what is linked with it");
 	snprintf(command, sizeof(command), "nm -u '%s' | sed -n 's/^ *U //p' | sort -u", archive);
 	self->nm = popen(command, "re");
 	ASSERT_NE(NULL, self->nm);
@@ -1632,7 +1651,8 @@ FIXTURE_SETUP(imports)
 
 FIXTURE_TEARDOWN(imports)
 {
-	EXPECT_EQ(0, pclose(self->nm));
+	if (self->nm)
+		EXPECT_EQ(0, pclose(self->nm));
 }
 
 TEST_F(imports, are_each_walked_through_or_cannot_fail)

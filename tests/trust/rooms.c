@@ -508,6 +508,9 @@ static void check_listener(struct __test_metadata *_metadata, FIXTURE_DATA(rooms
 			} else if (module && uid && !model_accepts(r->uid, &d.options, uid)) {
 				/* Who listens is known before it answers, but for root. */
 				to_dialler = WE_DO_NOT_ACCEPT;
+				/* Who would be refused as well is told so, or not: by chance. */
+				if (!model_admits(uid, says, r->uid, r->group))
+					continue;
 			} else if (!model_admits(uid, says, r->uid, r->group)) {
 				to_listener = WE_DO_NOT_ADMIT;
 				to_dialler = IT_DOES_NOT_ADMIT;
