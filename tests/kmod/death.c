@@ -3,11 +3,13 @@
  * death.c - what is the end of a session, and what is not
  */
 #include <sched.h>
+#include <sys/eventfd.h>
 
 #include "device.h"
 #include "effort.h"
 #include "pattern.h"
 #include "process.h"
+#include "usage.h"
 #include "worker.h"
 
 /* Another process at the other end of a session that is open. */
@@ -1082,6 +1084,250 @@ TEST(kill_at_any_moment_is_seen_by_who_is_at_the_other_end)
 	ASSERT_EQ(0, file_hang_up(listener));
 	EXPECT_LE(0, worker_join(&server));
 	close(listener);
+}
+
+/* --- what is left ------------------------------------------------------------------------- */
+
+/*
+ * Ways to die in: each comes to where it is to be killed, and says so, or sleeps
+ * in the kernel then.
+ */
+static void as_a_file(struct child *c)
+{
+	(void)c;
+	must(device_open() >= 0);
+}
+
+static void as_a_listener(struct child *c)
+{
+	(void)c;
+	must(listener_new(name_new()) >= 0);
+}
+
+static void as_a_listener_that_accepts(struct child *c)
+{
+	int listener = listener_new(name_new());
+
+	child_say(c, 's');
+	listener_accept(listener, HANGS);
+}
+
+static void with_a_queue(struct child *c)
+{
+	const char *name = name_new();
+
+	(void)c;
+	must(listener_new(name) >= 0);
+	for (int i = 0; i < 3; i++)
+		must(end_new_queued(name, NO_WAIT) >= 0);
+}
+
+static void in_the_queue_meeting(struct child *c)
+{
+	const char *name = name_new();
+	int end;
+
+	must(listener_new(name) >= 0);
+	end = end_new_queued(name, NO_WAIT);
+	must(end >= 0);
+	child_say(c, 's');
+	end_meet(end, HANGS);
+}
+
+static void before_the_queue(struct child *c)
+{
+	const char *name = name_new();
+
+	must(listener_new_for(name, 1, EVERYBODY) >= 0);
+	must(end_new_queued(name, NO_WAIT) >= 0);
+	child_say(c, 's');
+	end_new_queued(name, HANGS);
+}
+
+static void accepted(struct child *c)
+{
+	const char *name = name_new();
+	int listener = listener_new(name);
+
+	(void)c;
+	must(end_new_queued(name, NO_WAIT) >= 0);
+	must(listener_accept(listener, NO_WAIT) >= 0);
+}
+
+static void with_a_region_alone(struct child *c)
+{
+	char *own;
+	int end = end_new();
+
+	(void)c;
+	own = region_map_own(end, SMALL);
+	must(own != MAP_FAILED);
+	memset(own, 1, SMALL);
+}
+
+static void with_a_pair_that_has_not_met(struct child *c)
+{
+	struct ends ends;
+
+	(void)c;
+	must(!ends_pair(&ends));
+	must(!end_create(ends.near));
+}
+
+static void open_ends(struct ends *ends)
+{
+	char *own;
+
+	must(!ends_open(ends));
+	own = region_map_own(ends->near, SMALL);
+	must(own != MAP_FAILED && region_map_peer(ends->far, SMALL) != MAP_FAILED);
+	memset(own, 1, SMALL);
+}
+
+static void with_regions_mapped(struct child *c)
+{
+	struct ends ends;
+
+	(void)c;
+	open_ends(&ends);
+}
+
+static void with_regions_mapped_and_nothing_open(struct child *c)
+{
+	struct ends ends;
+
+	(void)c;
+	open_ends(&ends);
+	ends_close(&ends);
+}
+
+static void in_wait(struct child *c)
+{
+	uint32_t seen = 0;
+	struct ends ends;
+
+	open_ends(&ends);
+	child_say(c, 's');
+	end_wait_flags(ends.near, SHMUX_WAIT_KICK, &seen, HANGS);
+}
+
+static void in_poll(struct child *c)
+{
+	struct ends ends;
+
+	open_ends(&ends);
+	child_say(c, 's');
+	file_await(ends.near, POLLIN);
+}
+
+static void with_an_eventfd(struct child *c)
+{
+	struct ends ends;
+
+	(void)c;
+	open_ends(&ends);
+	must(!end_eventfd(ends.near, eventfd(0, EFD_CLOEXEC)));
+	must(!end_kick(ends.far));
+}
+
+static void after_a_hang_up(struct child *c)
+{
+	struct ends ends;
+
+	(void)c;
+	open_ends(&ends);
+	must(!file_hang_up(ends.near));
+}
+
+static void with_an_end_under_way(struct child *c)
+{
+	struct ends ends;
+	int socks[2];
+
+	(void)c;
+	open_ends(&ends);
+	must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks));
+	must(!fd_send(socks[0], ends.far));
+	close(ends.far);
+}
+
+static void with_all_threads_busy(struct child *c)
+{
+	struct ends *ends = malloc(sizeof(*ends));
+	struct worker *workers = calloc(4, sizeof(*workers));
+
+	(void)c;
+	open_ends(ends);
+	for (int i = 0; i < 4; i++)
+		worker_start(&workers[i], wait_to_the_end_job, i % 2 ? &ends->near : &ends->far);
+	for (int i = 0; i < 4; i++)
+		must(worker_wait_blocked(&workers[i]));
+}
+
+FIXTURE(left)
+{};
+
+FIXTURE_SETUP(left)
+{
+}
+
+FIXTURE_TEARDOWN(left)
+{
+}
+
+FIXTURE_VARIANT(left)
+{
+	void (*come)(struct child *c);
+	bool sleeps; /* in the kernel, having said so */
+};
+
+#define WAY(way, sleeps_) FIXTURE_VARIANT_ADD(left, way) { .come = way, .sleeps = sleeps_ }
+
+WAY(as_a_file, false);
+WAY(as_a_listener, false);
+WAY(as_a_listener_that_accepts, true);
+WAY(with_a_queue, false);
+WAY(in_the_queue_meeting, true);
+WAY(before_the_queue, true);
+WAY(accepted, false);
+WAY(with_a_region_alone, false);
+WAY(with_a_pair_that_has_not_met, false);
+WAY(with_regions_mapped, false);
+WAY(with_regions_mapped_and_nothing_open, false);
+WAY(in_wait, true);
+WAY(in_poll, true);
+WAY(with_an_eventfd, false);
+WAY(after_a_hang_up, false);
+WAY(with_an_end_under_way, false);
+WAY(with_all_threads_busy, false);
+
+TEST_F(left, is_nothing_of_who_is_killed)
+{
+	struct usage nothing, is;
+	struct child c;
+
+	ASSERT_EQ(0, usage_get(&nothing));
+	if (child_fork(&c)) {
+		variant->come(&c);
+		must(!variant->sleeps);
+		child_say(&c, 's');
+		pause();
+	}
+	ASSERT_EQ('s', child_hear(&c));
+	if (variant->sleeps)
+		ASSERT_TRUE(wait_until(process_sleeps(c.pid, c.pid)));
+	/* An opened file is nothing that is counted, nor are ends that are one's own. */
+	ASSERT_EQ(0, usage_get(&is));
+	if (variant->come != as_a_file)
+		EXPECT_NE(0, memcmp(&nothing, &is, sizeof(is)));
+
+	EXPECT_EQ(-SIGKILL, child_kill(&c));
+	EXPECT_TRUE(usage_becomes(&nothing, &is))
+	{
+		for (int i = 0; i < SHMUX_NR_RESOURCES; i++)
+			TH_LOG("resource %d: %llu at first, %llu now", i,
+			       (unsigned long long)nothing.used[i], (unsigned long long)is.used[i]);
+	}
 }
 
 TEST_HARNESS_MAIN

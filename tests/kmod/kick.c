@@ -3,7 +3,9 @@
  * kick.c - kicks: WAIT, poll and eventfds tell of every one, and of the end
  */
 #include <sched.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/utsname.h>
 
 #include "device.h"
 #include "effort.h"
@@ -756,6 +758,103 @@ TEST_F(kick, end_that_was_before_is_signalled_to_a_new_eventfd)
 	ASSERT_EQ(0, end_eventfd(self->near, efd));
 	EXPECT_LT(0, drain(efd));
 	close(efd);
+}
+
+/* --- the CPU ----------------------------------------------------------------------- */
+
+/* A thread that sleeps far from whoever kicks it, and may run anywhere. */
+struct hop {
+	struct worker worker;
+	int fd;
+	int home; /* the CPU that it goes to sleep on */
+	uint32_t round; /* in which it is about to sleep */
+	uint32_t woken; /* rounds in which it was */
+	int cpu; /* on which it was last woken */
+	bool answers;
+};
+
+static void run_on(int first, int second)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(first, &cpus);
+	CPU_SET(second, &cpus);
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
+}
+
+static int64_t hop_job(void *arg)
+{
+	struct hop *hop = arg;
+	uint32_t seen = 0;
+
+	end_wait(hop->fd, &seen, NO_WAIT);
+	for (uint32_t round = 1; round <= ROUNDS; round++) {
+		run_on(hop->home, hop->home);
+		run_on(hop->home, !hop->home);
+		__atomic_store_n(&hop->round, round, __ATOMIC_RELEASE);
+		must(!end_wait(hop->fd, &seen, HANGS));
+		hop->cpu = sched_getcpu();
+		__atomic_store_n(&hop->woken, round, __ATOMIC_RELEASE);
+		if (hop->answers)
+			must(!end_kick(hop->fd));
+	}
+	return 0;
+}
+
+/*
+ * In how many rounds was the sleeper woken on the CPU of the kicker, which sleeps
+ * with the kick, or goes on?
+ */
+static int rounds_on_our_cpu(struct __test_metadata *_metadata, FIXTURE_DATA(kick) *self,
+			     bool sleeps)
+{
+	struct hop hop = { .fd = self->far, .home = 1, .answers = sleeps };
+	uint32_t seen = 0;
+	int nr = 0;
+
+	run_on(0, 0);
+	worker_start(&hop.worker, hop_job, &hop);
+	for (uint32_t round = 1; round <= ROUNDS; round++) {
+		while (__atomic_load_n(&hop.round, __ATOMIC_ACQUIRE) != round)
+			sched_yield();
+		EXPECT_TRUE(worker_wait_blocked(&hop.worker));
+		ASSERT_EQ(0, sleeps ? end_wait_flags(self->near, SHMUX_WAIT_KICK, &seen, HANGS) :
+				      end_kick(self->near));
+		while (__atomic_load_n(&hop.woken, __ATOMIC_ACQUIRE) != round)
+			;
+		nr += hop.cpu == 0;
+	}
+	EXPECT_EQ(0, worker_join(&hop.worker));
+	run_on(0, 1);
+	return nr;
+}
+
+/* From which on a wake-up can ask for the CPU of who wakes. */
+static bool kernel_hands_over(void)
+{
+	int major = 0, minor = 0;
+	struct utsname name;
+
+	uname(&name);
+	sscanf(name.release, "%d.%d", &major, &minor);
+	return major > 6 || (major == 6 && minor >= 6);
+}
+
+TEST_F(kick, with_the_wait_hands_the_cpu_over)
+{
+	int handed, kept;
+
+	if (process_nr_cpus() != 2)
+		SKIP(return, "it takes two CPUs");
+	kept = rounds_on_our_cpu(_metadata, self, false);
+	handed = rounds_on_our_cpu(_metadata, self, true);
+	TH_LOG("woken on the kicker's CPU: %d of %d by a kick, %d by a kick with the wait", kept,
+	       ROUNDS, handed);
+	if (!kernel_hands_over())
+		SKIP(return, "no wake-up can ask for a CPU before Linux 6.6");
+	EXPECT_LT(ROUNDS * 3 / 4, handed);
+	EXPECT_GT(ROUNDS / 4, kept);
 }
 
 TEST_HARNESS_MAIN

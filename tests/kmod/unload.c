@@ -88,6 +88,54 @@ TEST_F(unload, is_refused_while_an_end_is_under_way)
 	close(socks[1]);
 }
 
+/* Whatever one can do with a file in short, without end. */
+static void bustle(struct child *c)
+{
+	for (;;) {
+		struct ends ends;
+		uint32_t seen = 0;
+
+		must(!ends_open(&ends));
+		must(!end_kick(ends.near));
+		must(!end_wait(ends.far, &seen, HANGS));
+		ends_close(&ends);
+		must(!ends_dial(&ends));
+		ends_close(&ends);
+		child_say(c, 'r');
+	}
+}
+
+/* So many rounds of each. */
+static void hear_rounds(struct child *children, int nr, int rounds)
+{
+	for (int i = 0; i < nr; i++)
+		for (int k = 0; k < rounds; k++)
+			child_hear(&children[i]);
+}
+
+TEST_F(unload, is_refused_under_load_and_harms_nobody)
+{
+	enum { NR = 3, ROUNDS = 10 };
+	struct child children[NR];
+	struct ends ends;
+
+	ASSERT_EQ(0, ends_open(&ends));
+	for (int i = 0; i < NR; i++)
+		if (child_fork(&children[i]))
+			bustle(&children[i]);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < 50; i++)
+			ASSERT_EQ(-EAGAIN, unload());
+		/* They go on all the while. */
+		hear_rounds(children, NR, 1);
+	}
+	for (int i = 0; i < NR; i++)
+		EXPECT_EQ(-SIGKILL, child_kill(&children[i]));
+	EXPECT_EQ(0, end_kick(ends.near));
+	EXPECT_EQ(-EAGAIN, unload());
+	ends_close(&ends);
+}
+
 TEST_F(unload, leaves_what_is_mapped)
 {
 	const char *module = getenv("SHMUX_TEST_MODULE");
