@@ -150,6 +150,7 @@ TEST(exit_is_the_end)
 
 FIXTURE(kill)
 {
+	struct usage before;
 	struct far far;
 };
 
@@ -167,6 +168,7 @@ FIXTURE_VARIANT_ADD(kill, of_several_threads){ .work = work_threads, .said = tru
 
 FIXTURE_SETUP(kill)
 {
+	ASSERT_EQ(0, usage_get(&self->before));
 	far_start(_metadata, &self->far, variant->work);
 	if (variant->said)
 		ASSERT_EQ('t', child_hear(&self->far.child));
@@ -176,7 +178,10 @@ FIXTURE_SETUP(kill)
 
 FIXTURE_TEARDOWN(kill)
 {
+	struct usage is;
+
 	close(self->far.near);
+	EXPECT_TRUE(usage_becomes(&self->before, &is));
 }
 
 static int64_t wait_to_the_end_job(void *arg)
@@ -211,6 +216,230 @@ TEST_F(kill, is_seen_by_who_polls)
 
 	EXPECT_EQ(POLLHUP, file_await(self->far.near, 0));
 	EXPECT_EQ(-SIGKILL, child_end(&self->far.child));
+}
+
+/* --- in each state -------------------------------------------------------------------- */
+
+/* A child to be killed, which connects to us, or listens to ends of ours. */
+FIXTURE(state)
+{
+	struct usage before;
+	char ours[SHMUX_NAME_SIZE], its[SHMUX_NAME_SIZE]; /* names */
+	int listener, first; /* ours, and who fills its queue */
+	int ends[2]; /* that have connected to the child */
+	struct child child;
+};
+
+FIXTURE_VARIANT(state)
+{
+	/* Return: a file in the state. @listener is the child's, if it has one. */
+	int (*reach)(const char *ours, int listener);
+	/* Then it sleeps: in this, or until it hears from us. */
+	int (*sleep)(const char *ours, int fd);
+	bool listens;
+	int nr_ends;
+	int told; /* what MEET says to those afterwards */
+};
+
+static int reach_nothing(const char *ours, int listener)
+{
+	return device_open();
+}
+
+static int reach_listener(const char *ours, int listener)
+{
+	return listener;
+}
+
+static int reach_region(const char *ours, int listener)
+{
+	int fd = end_new();
+	char *own = region_map_own(fd, SMALL);
+
+	must(own != MAP_FAILED);
+	*own = 1;
+	return fd;
+}
+
+static int reach_pair(const char *ours, int listener)
+{
+	struct ends ends;
+
+	must(!ends_pair(&ends));
+	return ends.near;
+}
+
+static int reach_queue(const char *ours, int listener)
+{
+	return end_new_queued(ours, NO_WAIT);
+}
+
+static int reach_accepted(const char *ours, int listener)
+{
+	return listener_accept(listener, NO_WAIT);
+}
+
+static int reach_accepted_with_region(const char *ours, int listener)
+{
+	int fd = reach_accepted(ours, listener);
+
+	must(!end_create(fd));
+	return fd;
+}
+
+static int reach_met(const char *ours, int listener)
+{
+	int fd = reach_accepted_with_region(ours, listener);
+
+	must(!end_meet(fd, NO_WAIT));
+	return fd;
+}
+
+static int reach_mapped(const char *ours, int listener)
+{
+	int fd = reach_met(ours, listener);
+	char *own = region_map_own(fd, SMALL), *theirs = region_map_peer(fd, SMALL);
+
+	must(own != MAP_FAILED && theirs != MAP_FAILED);
+	*own = *(volatile char *)theirs;
+	return fd;
+}
+
+static int reach_hung_up(const char *ours, int listener)
+{
+	int fd = reach_met(ours, listener);
+
+	must(!file_hang_up(fd));
+	return fd;
+}
+
+static int sleep_in_connect(const char *ours, int fd)
+{
+	return end_connect(fd, ours, HANGS);
+}
+
+static int sleep_in_accept(const char *ours, int fd)
+{
+	return listener_accept(fd, HANGS);
+}
+
+static int sleep_in_meet(const char *ours, int fd)
+{
+	return end_meet(fd, HANGS);
+}
+
+static int sleep_in_wait(const char *ours, int fd)
+{
+	uint32_t seen = 0;
+
+	return end_wait(fd, &seen, HANGS);
+}
+
+static int sleep_in_poll(const char *ours, int fd)
+{
+	return file_await(fd, POLLIN);
+}
+
+#define LISTENS(nr, then) .listens = true, .nr_ends = (nr), .told = (then)
+
+FIXTURE_VARIANT_ADD(state, nothing_yet){ .reach = reach_nothing };
+FIXTURE_VARIANT_ADD(state, listener){ .reach = reach_listener, LISTENS(0, 0) };
+FIXTURE_VARIANT_ADD(state, listener_with_a_queue){
+	.reach = reach_listener,
+	LISTENS(2, -ECONNREFUSED),
+};
+FIXTURE_VARIANT_ADD(state, in_accept){
+	.reach = reach_listener,
+	.sleep = sleep_in_accept,
+	LISTENS(0, 0),
+};
+FIXTURE_VARIANT_ADD(state, lone_with_region){ .reach = reach_region };
+FIXTURE_VARIANT_ADD(state, pair_without_regions){ .reach = reach_pair };
+FIXTURE_VARIANT_ADD(state, in_connect_for_room){
+	.reach = reach_region,
+	.sleep = sleep_in_connect,
+};
+FIXTURE_VARIANT_ADD(state, queued){ .reach = reach_queue };
+FIXTURE_VARIANT_ADD(state, in_meet){ .reach = reach_queue, .sleep = sleep_in_meet };
+FIXTURE_VARIANT_ADD(state, accepted_without_region){
+	.reach = reach_accepted,
+	LISTENS(1, -ECONNRESET),
+};
+FIXTURE_VARIANT_ADD(state, accepted_with_region){
+	.reach = reach_accepted_with_region,
+	LISTENS(1, -ECONNRESET),
+};
+FIXTURE_VARIANT_ADD(state, met){ .reach = reach_met, LISTENS(1, 0) };
+FIXTURE_VARIANT_ADD(state, mapped){ .reach = reach_mapped, LISTENS(1, 0) };
+FIXTURE_VARIANT_ADD(state, in_wait){
+	.reach = reach_met,
+	.sleep = sleep_in_wait,
+	LISTENS(1, 0),
+};
+FIXTURE_VARIANT_ADD(state, in_poll){
+	.reach = reach_met,
+	.sleep = sleep_in_poll,
+	LISTENS(1, 0),
+};
+FIXTURE_VARIANT_ADD(state, hung_up){ .reach = reach_hung_up, LISTENS(1, 0) };
+
+FIXTURE_SETUP(state)
+{
+	strcpy(self->ours, name_new());
+	strcpy(self->its, name_new());
+	self->listener = listener_new_for(self->ours, 1, EVERYBODY);
+	ASSERT_LE(0, self->listener);
+	self->first = -1;
+	if (variant->sleep == sleep_in_connect) {
+		self->first = end_new_queued(self->ours, NO_WAIT);
+		ASSERT_LE(0, self->first);
+	}
+	ASSERT_EQ(0, usage_get(&self->before));
+	if (child_fork(&self->child)) {
+		int fd = variant->listens ? listener_new(self->its) : -1;
+
+		child_say(&self->child, 'l');
+		child_hear(&self->child);
+		fd = variant->reach(self->ours, fd);
+		must(fd >= 0);
+		child_say(&self->child, 's');
+		if (variant->sleep)
+			variant->sleep(self->ours, fd);
+		child_hear(&self->child);
+		_exit(1);
+	}
+	ASSERT_EQ('l', child_hear(&self->child));
+	for (int i = 0; i < variant->nr_ends; i++) {
+		self->ends[i] = end_new_queued(self->its, NO_WAIT);
+		ASSERT_LE(0, self->ends[i]);
+	}
+	child_say(&self->child, 'c');
+	ASSERT_EQ('s', child_hear(&self->child));
+	ASSERT_TRUE(wait_until(process_sleeps(self->child.pid, self->child.pid)));
+}
+
+FIXTURE_TEARDOWN(state)
+{
+	if (self->first >= 0)
+		close(self->first);
+	close(self->listener);
+}
+
+TEST_F(state, in_which_one_is_killed_leaves_nothing)
+{
+	struct usage is;
+
+	ASSERT_EQ(0, usage_get(&is));
+	EXPECT_EQ(variant->reach != reach_nothing, !!memcmp(&self->before, &is, sizeof(is)));
+
+	EXPECT_EQ(-SIGKILL, child_kill(&self->child));
+
+	for (int i = 0; i < variant->nr_ends; i++) {
+		EXPECT_EQ(variant->told, end_meet(self->ends[i], HANGS));
+		EXPECT_EQ(POLLHUP, file_await(self->ends[i], 0));
+		close(self->ends[i]);
+	}
+	EXPECT_TRUE(usage_becomes(&self->before, &is));
 }
 
 /* --- on the way to a session ---------------------------------------------------------- */
@@ -1062,10 +1291,12 @@ TEST(kill_at_any_moment_is_seen_by_who_is_at_the_other_end)
 	const char *name = name_new();
 	int listener = listener_new_for(name, 1, EVERYBODY);
 	uint64_t random = effort_seed();
+	struct usage before, is;
 	struct worker server;
 	struct child c;
 
 	ASSERT_LE(0, listener);
+	ASSERT_EQ(0, usage_get(&before));
 	worker_start(&server, serve_job, &listener);
 	for (int i = 0; i < LIVES; i++) {
 		uint32_t spins = random_between(&random, 0, 200000);
@@ -1081,6 +1312,7 @@ TEST(kill_at_any_moment_is_seen_by_who_is_at_the_other_end)
 	/* Nobody is left: then it waits for the next one. */
 	EXPECT_TRUE(worker_wait_blocked(&server));
 	EXPECT_EQ(0, file_polls(listener, POLLIN));
+	EXPECT_TRUE(usage_becomes(&before, &is));
 	ASSERT_EQ(0, file_hang_up(listener));
 	EXPECT_LE(0, worker_join(&server));
 	close(listener);
