@@ -440,6 +440,9 @@ struct fray {
 	void *maps[NR_MAPS]; /* or NULL; likewise */
 	int eventfds[2];
 	int sock; /* to another process, which has the same */
+	int nr_steps; /* atomic */
+	int report_at; /* so many: tell the test */
+	struct child *reports;
 	char names[NR_NAMES][SHMUX_NAME_SIZE];
 };
 
@@ -622,8 +625,12 @@ static int64_t fighter_job(void *arg)
 	struct fighter *f = arg;
 	int err = 0;
 
-	for (int i = 0; i < STEPS && !err; i++)
+	for (int i = 0; i < STEPS && !err; i++) {
 		err = fray_step(f);
+		if (__atomic_add_fetch(&f->fray->nr_steps, 1, __ATOMIC_RELAXED) ==
+		    f->fray->report_at)
+			child_say(f->fray->reports, 's');
+	}
 	return err;
 }
 
@@ -701,6 +708,8 @@ FIXTURE_SETUP(fray)
 
 		close(self->socks[0]);
 		fray_init(&self->fray, self->socks[1]);
+		self->fray.report_at = random_between(&self->random, 1, NR_THREADS * STEPS);
+		self->fray.reports = &self->child;
 		child_say(&self->child, 'g');
 		err = fray_run(&self->fray, self->random + 1000);
 		child_say(&self->child, 'd');
@@ -733,15 +742,19 @@ FIXTURE_TEARDOWN(fray)
 TEST_F(fray, of_two_processes_ends_in_errors_that_may_be)
 {
 	EXPECT_EQ(0, fray_run(&self->fray, self->random));
+	EXPECT_EQ('s', child_hear(&self->child));
 	EXPECT_EQ('d', child_hear(&self->child));
 	child_say(&self->child, 'x');
 	EXPECT_EQ(0, child_end(&self->child));
 }
 
+/* In the middle, at any step. */
 static int64_t kill_job(void *child)
 {
-	usleep(50000);
-	return child_kill(child);
+	bool steps = child_hear(child) == 's';
+	int err = child_kill(child);
+
+	return steps ? err : -ESRCH;
 }
 
 TEST_F(fray, in_which_one_is_killed_ends_in_errors_that_may_be)
@@ -750,7 +763,7 @@ TEST_F(fray, in_which_one_is_killed_ends_in_errors_that_may_be)
 
 	worker_start(&killer, kill_job, &self->child);
 	EXPECT_EQ(0, fray_run(&self->fray, self->random));
-	worker_join(&killer);
+	EXPECT_EQ(-SIGKILL, worker_join(&killer));
 }
 
 TEST_HARNESS_MAIN
