@@ -11,6 +11,7 @@
 #include "device.h"
 #include "pattern.h"
 #include "process.h"
+#include "usage.h"
 #include "worker.h"
 
 #define PAGES 8
@@ -592,16 +593,16 @@ static void cgroup_free(const char *group)
 		fprintf(stderr, "# %s is still in use\n", path);
 }
 
-static bool cgroup_put(const char *group, pid_t pid)
+static bool cgroup_put(const char *group, const char *name, uint64_t value)
 {
 	char path[128];
 	FILE *file;
 
-	cgroup_path(path, group, "cgroup.procs");
+	cgroup_path(path, group, name);
 	file = fopen(path, "we");
 	if (!file)
 		return false;
-	fprintf(file, "%d\n", pid);
+	fprintf(file, "%llu\n", (unsigned long long)value);
 	return !fclose(file);
 }
 
@@ -638,7 +639,7 @@ static void payer_start(struct __test_metadata *_metadata, struct child *c, cons
 		child_hear(c);
 		_exit(0);
 	}
-	ASSERT_TRUE(cgroup_put(group, c->pid));
+	ASSERT_TRUE(cgroup_put(group, "cgroup.procs", (uint64_t)c->pid));
 }
 
 static void payer_run(struct __test_metadata *_metadata, struct child *c)
@@ -711,6 +712,34 @@ TEST_F(charge, of_what_is_populated_is_the_makers)
 	child_kill(&c);
 	ends_close(&self->ends);
 	EXPECT_CHARGED(0, "one");
+}
+
+static void create_for_ever(struct ends *ends)
+{
+	end_create_sized(ends->near, 16 * PAID, 16 * PAID, ANY_SIZE);
+	must(!"alive");
+}
+
+TEST_F(charge, that_the_group_has_no_room_for_kills_the_maker_and_leaves_nothing)
+{
+	struct usage before, after;
+	struct child c;
+
+	ASSERT_EQ(0, usage_get(&before));
+	payer_start(_metadata, &c, "one", create_for_ever, &self->ends);
+	ASSERT_TRUE(cgroup_put("one", "memory.max", PAID));
+	cgroup_put("one", "memory.swap.max", 0);
+
+	/* tests/vm/verdict looks for this. */
+	TH_LOG("the memory of shmux-test-%d-one is to run out", getpid());
+	child_say(&c, 'g');
+	EXPECT_EQ(-SIGKILL, child_end(&c));
+	EXPECT_CHARGED(0, "one");
+	EXPECT_TRUE(usage_becomes(&before, &after));
+
+	EXPECT_EQ(0, end_create(self->ends.near));
+	EXPECT_EQ(0, end_create(self->ends.far));
+	EXPECT_EQ(0, ends_meet(&self->ends));
 }
 
 TEST_F(charge, of_the_rest_is_the_first_writers)
