@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# PROVES: what the kernel says of a virtual machine's tests fails them, but for a kill for memory that a test announced
+# PROVES: what the kernel says of a virtual machine's tests, or what is missing of it or of them, fails them
 set -u
 cd "${SRC:-$(dirname "$0")/../..}" || exit 1
 work=$(mktemp -d) || exit 1
@@ -23,19 +23,41 @@ killed()
 	END
 }
 
-# judged STATUS WHAT: what the verdict is to be on the kernel's log in the input.
-judged()
+# What the kernel logs around the input, and what init says of a good run.
+kernel_log()
 {
-	{
-		echo "[    1.000000] shmux-vm: loading"
-		cat
-		echo "[   99.000000] shmux-vm: done"
-	} >"$work/console.log"
-	printf '%s\n' '##LOADED 0' '##BEGIN trust/limits' '1..1' \
+	echo "[    1.000000] shmux-vm: loading"
+	cat
+	echo "[   99.000000] shmux-vm: done"
+}
+good_run()
+{
+	printf '%s\n' '##LOADED 0' '##PROGRAMS 1' '##BEGIN trust/limits' '1..1' \
 		"# limits.c:1075:writer:the memory of shmux-test-77 is to run out" 'ok 1 writer' \
-		'##END trust/limits 0 12' '##UNLOADED 0' '##DONE' >"$work/output.log"
+		'##END trust/limits 0 12' '##UNLOADED 0' '##DONE'
+}
+
+# verdict STATUS WHAT: what it is to be on the logs in $work.
+verdict()
+{
 	tests/vm/verdict "$work" 6.12 0 >"$work/out" 2>&1
 	[ $? -eq "$1" ] || { echo "$2:"; cat "$work/out"; bad=1; }
+}
+
+# judged STATUS WHAT: what it is to be on the kernel's log in the input.
+judged()
+{
+	kernel_log >"$work/console.log"
+	good_run >"$work/output.log"
+	verdict "$@"
+}
+
+# lacking WHAT SED: a good run without something is none.
+lacking()
+{
+	kernel_log </dev/null >"$work/console.log"
+	good_run | sed "$2" >"$work/output.log"
+	verdict 1 "$1"
 }
 
 judged 0 "a log without a complaint failed" </dev/null
@@ -51,4 +73,11 @@ judged 1 "a warning amid a kill that was announced passed" \
 	< <(killed shmux-test-77 "[   12.000003] WARNING: CPU: 0 PID: 77 at kmod/main.c:1")
 judged 1 "a trace after a kill that was announced passed" \
 	< <(killed shmux-test-77 && echo "[   13.000000] Call Trace:")
+lacking "a program that was not run passed" 's/^##PROGRAMS 1/##PROGRAMS 2/'
+lacking "a test that was not reported passed" '/^ok/d'
+lacking "a machine that stopped passed" '/^##DONE/d'
+lacking "a module that was not unloaded passed" '/^##UNLOADED/d'
+good_run >"$work/output.log"
+: >"$work/console.log"
+verdict 1 "a kernel that said nothing at all passed"
 exit $bad
