@@ -97,6 +97,7 @@ TEST(example_goes_on_where_it_was_stopped)
 	strcpy(ours->text, "hello");
 	atomic_store(&ours->turn, 1);
 	EXPECT_EQ(0, end_kick(end));
+	munmap(ours, sizeof(*ours));
 	close(end);
 	read_all(server.fd, text, sizeof(text));
 	snprintf(expected, sizeof(expected),
