@@ -25,7 +25,7 @@ static void meeting_format(void *arg, void *own)
 {
 	const struct shmux__meeting *m = arg;
 
-	shmux__shm_format(&m->sizes, own);
+	shmux__shm_format(&m->sizes, m->role, own);
 }
 
 static int meeting_admit(void *arg, const struct shmux_peer *peer, int fd)

@@ -77,7 +77,8 @@ uint32_t shmux__shm_populate(const struct shmux__shm_sizes *sizes)
 	       part(sizes->ring_slots * SHMUX_SLOT_SIZE);
 }
 
-void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own)
+void shmux__shm_format(const struct shmux__shm_sizes *sizes,
+		       enum shmux_role role, void *own)
 {
 	struct shmux_region_header *h = own;
 
@@ -94,6 +95,7 @@ void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own)
 	h->arena_size = sizes->arena_size;
 	h->first_grant = sizes->first_grant;
 	h->message_max = sizes->message_max;
+	h->role = (uint32_t)role + 1;
 }
 
 static bool power_of_two(uint32_t n)
@@ -124,6 +126,9 @@ static int check_header(const struct shmux_region_header *h,
 	for (i = 0; i < sizeof(h->reserved0) / sizeof(h->reserved0[0]); i++)
 		if (h->reserved0[i])
 			return -EPROTO;
+	/* Two that both dial, say, would call their streams by the same names. */
+	if (h->role != 3 - own->role)
+		return -EPROTO;
 	if (h->size != region_size ||
 	    !power_of_two(h->ring_slots) || !power_of_two(h->returns_slots) ||
 	    h->ring_slots < SHMUX_RING_SLOTS_MIN ||
@@ -170,7 +175,7 @@ int shmux__shm_open(struct shmux__region *region,
 	/* Our copy: from here on the peer cannot change what was checked. */
 	memcpy(&peer, region->peer, sizeof(peer));
 	memset(&own, 0, sizeof(own));
-	shmux__shm_format(sizes, &own);
+	shmux__shm_format(sizes, region->role, &own);
 
 	s = aligned_alloc(SHMUX_LINE_SIZE,
 			  (sizeof(*s) + SHMUX_LINE_SIZE - 1) /

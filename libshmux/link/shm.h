@@ -72,8 +72,9 @@ uint32_t shmux__shm_size(const struct shmux__shm_sizes *sizes);
 /* Bytes of it before its arena: they are written sooner or later, all of them. */
 uint32_t shmux__shm_populate(const struct shmux__shm_sizes *sizes);
 
-/* Write the header into a fresh, zeroed region. */
-void shmux__shm_format(const struct shmux__shm_sizes *sizes, void *own);
+/* Write the header into a fresh, zeroed region of one in this role. */
+void shmux__shm_format(const struct shmux__shm_sizes *sizes,
+		       enum shmux_role role, void *own);
 
 /*
  * A link over a region, which is the link's from then on, on failure too.

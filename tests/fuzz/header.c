@@ -67,7 +67,8 @@ static void use(struct shmux__region *r, const struct shmux_region_header *said,
 
 	HOLD(said->magic == SHMUX_MAGIC && said->version == SHMUX_VERSION);
 	HOLD(said->size == r->peer_size);
-	for (i = 0; i < 4; i++)
+	HOLD(said->role == SHMUX_ROLE_ACCEPTOR + 1);
+	for (i = 0; i < 3; i++)
 		HOLD(!said->reserved0[i]);
 	/* A power of two each. */
 	HOLD(__builtin_popcount(said->ring_slots) == 1);
@@ -123,8 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	said = (struct shmux_region_header *)(void *)peer.writable;
 	memset(own.writable, 0, SHMUX_HEADER_SIZE + 4096);
 	memset(said, 0, SHMUX_HEADER_SIZE);
-	shmux__shm_format(&sizes, own.writable);
-	shmux__shm_format(&sizes, said);
+	shmux__shm_format(&sizes, SHMUX_ROLE_DIALLER, own.writable);
+	shmux__shm_format(&sizes, SHMUX_ROLE_ACCEPTOR, said);
 
 	peer_size = said->size;
 	b = input_u8(&in);

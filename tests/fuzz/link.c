@@ -1372,15 +1372,15 @@ static void begin(struct game *g)
 	/* But for the arenas: what lies there nobody looks at. */
 	memset(own.writable, 0, own.size - ARENA);
 	memset(peer.writable, 0, peer.size - ARENA);
-	shmux__shm_format(&sizes, own.writable);
-	shmux__shm_format(&sizes, peer.writable);
+	g->role = b >> 6 & 1;
+	shmux__shm_format(&sizes, (enum shmux_role)g->role, own.writable);
+	shmux__shm_format(&sizes, (enum shmux_role)!g->role, peer.writable);
 	memcpy(&g->constants, own.readable, sizeof(g->constants));
 
 	g->theirs = peer.writable;
 	g->header = (struct shmux_region_header *)(void *)peer.writable;
 	if (b & 0x20)
 		g->header->features = 0;
-	g->role = b >> 6 & 1;
 	__libc_single_threaded = b >> 7;
 	g->region = (struct shmux__region){
 		.ops = &region_ops,

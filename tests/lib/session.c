@@ -907,6 +907,31 @@ TEST_F(attach, of_two_diallers_fails)
 	EXPECT_EQ(0, far_stop(&self->far));
 }
 
+/* The ends of a pair of the device's do not say which is which. */
+TEST_F(attach, of_two_in_the_same_role_over_the_device_is_eproto_at_both)
+{
+	static int64_t (*const jobs[])(struct side *) = { side_attach_as_dialler,
+							  side_attach_as_acceptor };
+	struct shmux_session *session;
+	int fds[2], i;
+
+	close(self->fds[0]);
+	close(self->fds[1]);
+	if (access(SHMUX_DEVICE, R_OK | W_OK))
+		SKIP(return, "there is no " SHMUX_DEVICE " to use");
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, shmux_session_pair(fds));
+		ASSERT_EQ(0, far_start_with(&self->far, FAR_CHILD, fds[1], fds[0]));
+		far_begin(&self->far, jobs[i], NULL, 0, 0);
+
+		EXPECT_EQ(-EPROTO, shmux_session_attach(fds[0], i ? SHMUX_ROLE_ACCEPTOR :
+								    SHMUX_ROLE_DIALLER,
+							NULL, shmux_now() + LONG_ENOUGH, &session));
+		EXPECT_EQ(-EPROTO, far_finish(&self->far, NULL));
+		EXPECT_EQ(0, far_stop(&self->far));
+	}
+}
+
 TEST_F(attach, to_a_peer_that_hung_up_is_econnreset)
 {
 	struct shmux_session *session;

@@ -283,7 +283,8 @@ static int region_memfd(const struct shot *s, int seals, void (*change)(void *re
 	p = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return -1;
-	shmux__shm_format(&s->sizes, p);
+	shmux__shm_format(&s->sizes,
+			  s->m.kind == ANSWER ? SHMUX_ROLE_ACCEPTOR : SHMUX_ROLE_DIALLER, p);
 	if (change)
 		change(p);
 	munmap(p, s->size);

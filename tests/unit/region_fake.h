@@ -110,7 +110,7 @@ static inline int region_fake_pair(struct region_fake pair[2],
 		if (!r->own)
 			return -ENOMEM;
 		memset(r->own, 0, r->own_size);
-		shmux__shm_format(sizes[i], r->own);
+		shmux__shm_format(sizes[i], r->role, r->own);
 	}
 	for (i = 0; i < 2; i++) {
 		pair[i].region.peer = pair[!i].region.own;

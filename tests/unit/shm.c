@@ -108,7 +108,11 @@ struct wrong {
 static const struct wrong wrongs[] = {
 	WRONG(magic, 0, -EPROTO),
 	WRONG(reserved0[0], 1, -EPROTO),
-	WRONG(reserved0[3], 1, -EPROTO),
+	WRONG(reserved0[2], 1, -EPROTO),
+	WRONG(role, 0, -EPROTO),
+	WRONG(role, SHMUX_ROLE_DIALLER + 1, -EPROTO), /* ours */
+	WRONG(role, 3, -EPROTO),
+	WRONG(role, UINT32_MAX, -EPROTO),
 	WRONG(magic, SHMUX_MAGIC + 1, -EPROTO),
 	WRONG(magic, 0x73686d78, -EPROTO),
 	WRONG(version, 0, -EPROTONOSUPPORT),

@@ -273,7 +273,8 @@ struct shmux_region_header {
 	__u32 arena_size;	/* multiple of SHMUX_BLOCK_SIZE */
 	__u32 first_grant;	/* credit each stream starts with, towards the owner */
 	__u32 message_max;	/* longest message the owner takes */
-	__u32 reserved0[4];	/* 0 */
+	__u32 role;		/* the owner's: SHMUX_ROLE_* and 1 */
+	__u32 reserved0[3];	/* 0 */
 
 	/* Line 1: written when the owner goes to sleep and when it wakes. */
 	__u32 armed;

@@ -141,7 +141,8 @@ SHMUX_API int shmux_session_pair(int fds[2]);
  * one descriptor and attaches the other. The peer may be any user: whoever has
  * the descriptor is trusted to have it; ask shmux_session_peer().
  *
- * Return: as shmux_session_dial(); -EBADF, -EINVAL: @fd is no such descriptor.
+ * Return: as shmux_session_dial(); -EPROTO: both sides are diallers, say; -EBADF,
+ * -EINVAL: @fd is no such descriptor.
  */
 SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
 				   const struct shmux_session_options *options,
