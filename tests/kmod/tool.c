@@ -215,6 +215,23 @@ FIXTURE_TEARDOWN(tool)
 	close(self->listener);
 }
 
+/* Where @text has the session whose dialler is @pid. */
+static const char *session_of(const char *text, pid_t pid)
+{
+	char path[64];
+
+	for (int i = 0;; i++) {
+		snprintf(path, sizeof(path), ".sessions[%d]", i);
+		if (!json_at(text, path))
+			return NULL;
+		strcat(path, ".dialler.pid");
+		if (json_number(text, path) == pid) {
+			snprintf(path, sizeof(path), ".sessions[%d]", i);
+			return json_at(text, path);
+		}
+	}
+}
+
 /* Where @text has the session of this number. */
 static const char *session_in(const char *text, uint32_t number)
 {
@@ -289,15 +306,21 @@ TEST_F(tool, ls_shows_the_state_of_a_session)
 	EXPECT_TRUE(json_says(s, ".listener.command", "null"));
 }
 
-TEST_F(tool, ls_shows_a_name_that_nobody_may_choose_badly)
+TEST_F(tool, ls_makes_a_command_fit_to_be_shown_however_badly_it_is_called)
 {
-	/* The one thing of another's choosing that has control characters. */
+	/* ESC, a quote, a backslash, a new line, C1, and what is no UTF-8. */
+	static const char bad[] = "\033[1m\"\\\n\302\233\377";
+	static const char good[] = "\"?[1m\\\"\\\\???x"; /* as JSON has it */
 	struct child c;
+	const char *s;
 
 	if (child_fork(&c)) {
 		struct ends ends;
 
-		prctl(PR_SET_NAME, "\033[31m\"\\");
+		/* The command line is memory of ours. */
+		must(strlen(program_invocation_name) >= strlen(bad));
+		memset(program_invocation_name, 'x', strlen(program_invocation_name));
+		memcpy(program_invocation_name, bad, strlen(bad));
 		must(!ends_open(&ends));
 		child_say(&c, 'o');
 		child_hear(&c);
@@ -305,9 +328,16 @@ TEST_F(tool, ls_shows_a_name_that_nobody_may_choose_badly)
 	}
 	ASSERT_EQ('o', child_hear(&c));
 	ASSERT_RUNS("ls");
-	EXPECT_EQ(NULL, strchr(self->r.out, '\033'));
+	EXPECT_SHOWS(" ?[1m\"\\???x");
+	EXPECT_EQ(NULL, strpbrk(self->r.out, "\033\302\233\377"));
 	ASSERT_RUNS("ls --json");
-	EXPECT_TRUE(json_is(self->r.out, 1));
+	ASSERT_TRUE(json_is(self->r.out, 1));
+	s = session_of(self->r.out, c.pid);
+	ASSERT_NE(NULL, s);
+	EXPECT_EQ(0, strncmp(json_at(s, ".dialler.command"), good, strlen(good)))
+	{
+		TH_LOG("%.60s", json_at(s, ".dialler.command"));
+	}
 	child_kill(&c);
 }
 
@@ -713,6 +743,7 @@ TEST(monitor_leaves_with_a_sentence_when_the_module_is_unloaded)
 		struct ran r;
 		struct beside b;
 	} *self = calloc(1, sizeof(*self));
+	bool said;
 
 	if (access(MODULE, R_OK)) {
 		free(self);
@@ -722,8 +753,10 @@ TEST(monitor_leaves_with_a_sentence_when_the_module_is_unloaded)
 	beside_start(&self->b, "exec " TOOL " monitor");
 	ASSERT_TRUE(beside_says(&self->b, "watching\n"));
 	ASSERT_EQ(0, system("rmmod shmux"));
-	EXPECT_TRUE(beside_says(&self->b, "the kernel module has been unloaded (ENODEV)\n"));
-	EXPECT_EQ(1, beside_end(&self->b, 0));
+	said = beside_says(&self->b, "shmux: cannot watch for events any more: "
+				     "the kernel module has been unloaded (ENODEV)\n");
+	EXPECT_TRUE(said);
+	EXPECT_EQ(1, beside_end(&self->b, said ? 0 : SIGKILL));
 	run(&self->r, "monitor");
 	EXPECT_REFUSED("the kernel module is not loaded", "ENOENT");
 	ASSERT_RUNS("ls");
