@@ -2,6 +2,7 @@
 /* threads.c - one session, many threads */
 #include <errno.h>
 
+#include "effort.h"
 #include "kselftest_harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
@@ -191,7 +192,7 @@ TEST_F(threads, two_blocked_on_two_streams_each_get_their_own)
 	for (uint32_t i = 0; i < 2; i++) {
 		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &st[i]));
 	}
-	for (uint32_t round = 0; round < 200; round++) {
+	for (uint32_t round = 0; round < effort_count(200); round++) {
 		for (uint32_t i = 0; i < 2; i++)
 			worker_start(&readers[i], read_one, st[i]);
 		/* Whoever of them pumps for both: the first, then the second. */
@@ -217,7 +218,7 @@ TEST_F(threads, any_order_of_wake_ups_reaches_the_right_one)
 		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &st[i]));
 		worker_start(&readers[i], read_one, st[i]);
 	}
-	for (uint32_t round = 0; round < 500; round++) {
+	for (uint32_t round = 0; round < effort_count(500); round++) {
 		uint32_t number = random_between(&random, 0, NR_THREADS - 1);
 
 		/* Now and then they are all asleep. */
@@ -357,7 +358,7 @@ static int64_t read_messages(void *arg)
 
 static int64_t side_write_numbers(struct side *side)
 {
-	for (uint32_t i = 0; i < 5000; i++)
+	for (uint32_t i = 0; i < effort_count(5000); i++)
 		SIDE_EQ(4, shmux_stream_write(side->stream, &i, 4));
 	return shmux_stream_shutdown(side->stream, SHMUX_WRITE);
 }
@@ -375,7 +376,7 @@ TEST_F(threads, messages_are_shared_out_to_many_readers)
 	for (int i = 0; i < NR_THREADS; i++)
 		nr += worker_join(&readers[i]);
 	EXPECT_EQ(0, far_finish(self->far, NULL));
-	EXPECT_EQ(5000, nr);
+	EXPECT_EQ(effort_count(5000), nr);
 	shmux_stream_close(st);
 }
 
@@ -395,7 +396,7 @@ static int64_t side_open_many(struct side *side)
 {
 	struct shmux_stream *st;
 
-	for (int i = 0; i < 500; i++) {
+	for (uint32_t i = 0; i < effort_count(500); i++) {
 		SIDE_EQ(0, shmux_session_open(side->session, 0, &st));
 		shmux_stream_close(st);
 	}
@@ -413,7 +414,7 @@ TEST_F(threads, streams_are_shared_out_to_many_acceptors)
 	for (int i = 0; i < NR_THREADS; i++)
 		nr += worker_join(&acceptors[i]);
 	EXPECT_EQ(0, far_finish(self->far, NULL));
-	EXPECT_EQ(500, nr);
+	EXPECT_EQ(effort_count(500), nr);
 }
 
 static int64_t unblock_for_a_while(void *arg)
@@ -461,7 +462,7 @@ TEST_F(threads, pings_of_many_are_all_answered)
 		clients[i] = (struct client){ .session = self->session, .number = i, .rounds = 50 };
 		worker_start(&clients[i].worker, client_opens_and_closes, &clients[i]);
 	}
-	for (int i = 0; i < 200; i++) {
+	for (uint32_t i = 0; i < effort_count(200); i++) {
 		ASSERT_EQ(0, shmux_session_ping(self->session, shmux_now() + LONG_ENOUGH, NULL));
 	}
 	for (uint32_t i = 0; i < NR_THREADS / 2; i++) {
