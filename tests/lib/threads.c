@@ -246,12 +246,12 @@ TEST_F(threads, each_with_a_stream_echoes_at_once)
 
 	far_begin(self->far, side_serve, NULL, 0, 0);
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
-		clients[i] = (struct client){ .number = i + 1, .rounds = 1000 };
+		clients[i] = (struct client){ .number = i + 1, .rounds = effort_count(1000) };
 		ASSERT_EQ(0, shmux_session_open(self->session, 0, &clients[i].st));
 		worker_start(&clients[i].worker, client_echoes, &clients[i]);
 	}
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
-		EXPECT_EQ(1000, worker_join(&clients[i].worker));
+		EXPECT_EQ(effort_count(1000), worker_join(&clients[i].worker));
 		shmux_stream_close(clients[i].st);
 	}
 	ASSERT_EQ(0, shmux_session_go_away(self->session, 0));
@@ -261,18 +261,19 @@ TEST_F(threads, each_with_a_stream_echoes_at_once)
 TEST_F(threads, each_opens_and_closes_streams_at_once)
 {
 	struct client clients[NR_THREADS];
+	uint32_t rounds = effort_count(100);
 
 	far_begin(self->far, side_serve, NULL, 0, 0);
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
-		clients[i] = (struct client){ .number = i, .rounds = 100 };
+		clients[i] = (struct client){ .number = i, .rounds = rounds };
 		clients[i].session = self->session;
 		worker_start(&clients[i].worker, client_opens_and_closes, &clients[i]);
 	}
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
-		EXPECT_EQ(100, worker_join(&clients[i].worker));
+		EXPECT_EQ(rounds, worker_join(&clients[i].worker));
 	}
 	ASSERT_EQ(0, shmux_session_go_away(self->session, 0));
-	EXPECT_EQ(100 * NR_THREADS, far_finish(self->far, NULL));
+	EXPECT_EQ(rounds * NR_THREADS, far_finish(self->far, NULL));
 	EXPECT_EQ(0, shmux_session_drain(self->session, shmux_now() + LONG_ENOUGH));
 }
 
