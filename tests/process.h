@@ -36,8 +36,14 @@ int process_nr_fds(void);
 int64_t process_pss(void);
 int64_t process_rss(void);
 
+/* The state of the thread @tid of the process @pid: 'S', 'Z'...; or 0. */
+char process_state(pid_t pid, pid_t tid);
+
 /* Whether the thread @tid of the process @pid is asleep in the kernel. */
 bool process_sleeps(pid_t pid, pid_t tid);
+
+/* Whether that is the name of the program that the process runs. */
+bool process_is_called(pid_t pid, const char *name);
 
 /* Number of CPUs this process may run on. */
 int process_nr_cpus(void);

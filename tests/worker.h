@@ -25,6 +25,9 @@ void worker_start(struct worker *w, worker_fn fn, void *arg);
 /* Wait until the thread sleeps in the kernel. Return: whether it came to. */
 bool worker_wait_blocked(struct worker *w);
 
+/* Send a signal to the thread, which is handled; @flags: SA_RESTART or 0. */
+void worker_interrupt(struct worker *w, int flags);
+
 /* Whether @fn has returned. */
 bool worker_is_done(struct worker *w);
 

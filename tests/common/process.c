@@ -59,25 +59,42 @@ int64_t process_rss(void)
 	return smaps_sum("Rss:");
 }
 
+/* The first line of a file of a process, or nothing. */
+static void proc_read(char line[256], pid_t pid, pid_t tid, const char *what)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, what);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, 256, file))
+		line[0] = 0;
+	if (file)
+		fclose(file);
+}
+
+char process_state(pid_t pid, pid_t tid)
+{
+	char line[256], *end;
+
+	proc_read(line, pid, tid, "stat");
+	/* pid (name) state ...: the name may hold anything, even ')'. */
+	end = strrchr(line, ')');
+	return (char)(end && end[1] ? end[2] : 0);
+}
+
 bool process_sleeps(pid_t pid, pid_t tid)
 {
-	char path[64], line[256];
-	char state = 0;
-	FILE *file;
-	char *end;
+	return process_state(pid, tid) == 'S';
+}
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (fgets(line, sizeof(line), file)) {
-		/* pid (name) state ...: the name may hold anything, even ')'. */
-		end = strrchr(line, ')');
-		if (end && end[1])
-			state = end[2];
-	}
-	fclose(file);
-	return state == 'S';
+bool process_is_called(pid_t pid, const char *name)
+{
+	char line[256];
+
+	proc_read(line, pid, pid, "comm");
+	line[strcspn(line, "\n")] = 0;
+	return !strcmp(line, name);
 }
 
 int process_nr_cpus(void)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* worker.c - threads that the tests wait for, never sleep for */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -40,6 +41,21 @@ bool worker_wait_blocked(struct worker *w)
 	return wait_until(worker_is_done(w) ||
 			  (seen = process_sleeps(getpid(), w->tid) ? seen + 1 : 0) >= 2) &&
 	       !worker_is_done(w);
+}
+
+static void on_signal(int signal)
+{
+	(void)signal;
+}
+
+void worker_interrupt(struct worker *w, int flags)
+{
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+
+	if (sigaction(SIGUSR1, &action, NULL) || pthread_kill(w->thread, SIGUSR1)) {
+		perror("# worker_interrupt");
+		abort();
+	}
 }
 
 bool worker_is_done(struct worker *w)

@@ -567,6 +567,11 @@ FIXTURE_VARIANT(state)
 
 #define NOT_OF_AN_END [LISTEN] = -EBADFD, [ACCEPT] = -EBADFD, [PAIR] = -EBADFD
 
+#define NOT_OF_A_LISTENER                                                              \
+	[CREATE] = -EBADFD, [LISTEN] = -EBADFD, [CONNECT] = -EBADFD, [PAIR] = -EBADFD, \
+	[MEET] = -EBADFD, [REFUSE] = -EBADFD, [PEER] = -EBADFD, [KICK] = -EBADFD,      \
+	[KICK_SELF] = -EBADFD, [WAIT] = -EBADFD, [WAIT_KICK] = -EBADFD, [EVENTFD] = -EBADFD
+
 FIXTURE_VARIANT_ADD(state, fresh){
 	.make = scene_fresh,
 	.answers = { [CONNECT] = -EBADFD,
@@ -585,19 +590,7 @@ FIXTURE_VARIANT_ADD(state, fresh){
 
 FIXTURE_VARIANT_ADD(state, listener){
 	.make = scene_listener,
-	.answers = { [CREATE] = -EBADFD,
-		     [LISTEN] = -EBADFD,
-		     [CONNECT] = -EBADFD,
-		     [ACCEPT] = -EAGAIN,
-		     [PAIR] = -EBADFD,
-		     [MEET] = -EBADFD,
-		     [REFUSE] = -EBADFD,
-		     [PEER] = -EBADFD,
-		     [KICK] = -EBADFD,
-		     [KICK_SELF] = -EBADFD,
-		     [WAIT] = -EBADFD,
-		     [WAIT_KICK] = -EBADFD,
-		     [EVENTFD] = -EBADFD },
+	.answers = { NOT_OF_A_LISTENER, [ACCEPT] = -EAGAIN },
 };
 
 FIXTURE_VARIANT_ADD(state, end_of_a_pair_without_region){
@@ -667,19 +660,7 @@ FIXTURE_VARIANT_ADD(state, queue_has_gone){
 
 FIXTURE_VARIANT_ADD(state, listener_that_has_hung_up){
 	.make = scene_closed_listener,
-	.answers = { [CREATE] = -EBADFD,
-		     [LISTEN] = -EBADFD,
-		     [CONNECT] = -EBADFD,
-		     [ACCEPT] = -ECONNRESET,
-		     [PAIR] = -EBADFD,
-		     [MEET] = -EBADFD,
-		     [REFUSE] = -EBADFD,
-		     [PEER] = -EBADFD,
-		     [KICK] = -EBADFD,
-		     [KICK_SELF] = -EBADFD,
-		     [WAIT] = -EBADFD,
-		     [WAIT_KICK] = -EBADFD,
-		     [EVENTFD] = -EBADFD },
+	.answers = { NOT_OF_A_LISTENER, [ACCEPT] = -ECONNRESET },
 };
 
 FIXTURE_SETUP(state)
@@ -829,18 +810,11 @@ TEST(pair_without_a_descriptor_leaves_the_file_as_it_was)
 #define SOMEBODY 1000 /* a user who may do nothing in particular */
 
 /* How many files the whole machine may have. */
-static bool file_max_put(const char *value)
-{
-	int fd = open("/proc/sys/fs/file-max", O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	close(fd);
-	return done;
-}
+#define FILE_MAX "/proc/sys/fs/file-max"
 
 static bool file_max_get(char *value, size_t size)
 {
-	int fd = open("/proc/sys/fs/file-max", O_RDONLY | O_CLOEXEC);
+	int fd = open(FILE_MAX, O_RDONLY | O_CLOEXEC);
 	ssize_t len = read(fd, value, size - 1);
 
 	close(fd);
@@ -868,14 +842,14 @@ TEST(without_a_file_in_the_machine_a_request_is_enfile_and_leaves_all_as_it_was)
 	ASSERT_LE(0, paired);
 
 	/* Whoever may do anything is given files beyond that. */
-	ASSERT_TRUE(file_max_put("0"));
+	ASSERT_TRUE(proc_write(FILE_MAX, "0"));
 	EXPECT_EQ(0, seteuid(SOMEBODY));
 	EXPECT_EQ(-ENFILE, end_create(end));
 	EXPECT_EQ(-ENFILE, end_pair(paired));
 	EXPECT_EQ(-ENFILE, listener_accept(listener, NO_WAIT));
 	EXPECT_EQ(POLLIN, file_polls(listener, POLLIN));
 	EXPECT_EQ(0, seteuid(0));
-	ASSERT_TRUE(file_max_put(before));
+	ASSERT_TRUE(proc_write(FILE_MAX, before));
 
 	EXPECT_EQ(0, end_create(end));
 	fd = end_pair(paired);

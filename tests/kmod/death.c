@@ -88,23 +88,25 @@ static void work_poll(struct child *c, int fd)
 	child_hear(c);
 }
 
-static int64_t wait_job(void *arg)
-{
-	uint32_t seen = 0;
-
-	return end_wait(*(int *)arg, &seen, HANGS);
-}
-
 /* Other threads wait and poll while the first one kicks. */
 static void work_threads(struct child *c, int fd)
 {
 	struct worker workers[3];
 
 	for (int i = 0; i < 3; i++)
-		worker_start(&workers[i], wait_job, &fd);
+		worker_start(&workers[i], end_wait_job, &fd);
 	child_say(c, 't');
 	for (;;)
 		must(!end_kick(fd));
+}
+
+static void lives_until_it_exits(struct __test_metadata *_metadata, struct far *f)
+{
+	EXPECT_ALIVE(f->near);
+	child_say(&f->child, 'x');
+	EXPECT_EQ(0, child_end(&f->child));
+	EXPECT_OVER(f->near);
+	close(f->near);
 }
 
 /* --- the ways to die -------------------------------------------------------------- */
@@ -141,11 +143,7 @@ TEST(exit_is_the_end)
 	struct far f;
 
 	far_start(_metadata, &f, work_listen);
-	EXPECT_ALIVE(f.near);
-	child_say(&f.child, 'x');
-	EXPECT_EQ(0, child_end(&f.child));
-	EXPECT_OVER(f.near);
-	close(f.near);
+	lives_until_it_exits(_metadata, &f);
 }
 
 FIXTURE(kill)
@@ -872,30 +870,42 @@ static void work_pass(struct child *c, int fd)
 	child_hear(c);
 }
 
+/* Return: the far end, which is passed to us. */
+static int far_pass(struct __test_metadata *_metadata, struct far *f,
+		    void (*work)(struct child *c, int fd))
+{
+	int far;
+
+	far_start(_metadata, f, work);
+	far = fd_receive(f->child.fd);
+	ASSERT_LE(0, far);
+	return far;
+}
+
+/* Who passed it exits; it is over when we close it. */
+static void passed_lives_on(struct __test_metadata *_metadata, struct far *f, int far)
+{
+	child_say(&f->child, 'x');
+	EXPECT_EQ(0, child_end(&f->child));
+	EXPECT_ALIVE(f->near);
+	close(far);
+	EXPECT_OVER(f->near);
+	close(f->near);
+}
+
 TEST(passed_end_lives_on_when_its_owner_has_closed_it)
 {
 	struct far f;
-	int far;
+	int far = far_pass(_metadata, &f, work_pass_and_close);
 
-	far_start(_metadata, &f, work_pass_and_close);
-	far = fd_receive(f.child.fd);
-	ASSERT_LE(0, far);
-	child_say(&f.child, 'x');
-	EXPECT_EQ(0, child_end(&f.child));
-	EXPECT_ALIVE(f.near);
-	close(far);
-	EXPECT_OVER(f.near);
-	close(f.near);
+	passed_lives_on(_metadata, &f, far);
 }
 
 TEST(passed_end_dies_with_its_owner_unless_it_is_adopted)
 {
 	struct far f;
-	int far;
+	int far = far_pass(_metadata, &f, work_pass);
 
-	far_start(_metadata, &f, work_pass);
-	far = fd_receive(f.child.fd);
-	ASSERT_LE(0, far);
 	EXPECT_ALIVE(f.near);
 	child_say(&f.child, 'x');
 	EXPECT_EQ(0, child_end(&f.child));
@@ -907,18 +917,10 @@ TEST(passed_end_dies_with_its_owner_unless_it_is_adopted)
 TEST(passed_end_that_is_adopted_does_not_die_with_who_passed_it)
 {
 	struct far f;
-	int far;
+	int far = far_pass(_metadata, &f, work_pass);
 
-	far_start(_metadata, &f, work_pass);
-	far = fd_receive(f.child.fd);
-	ASSERT_LE(0, far);
 	ASSERT_EQ(0, file_adopt(far));
-	child_say(&f.child, 'x');
-	EXPECT_EQ(0, child_end(&f.child));
-	EXPECT_ALIVE(f.near);
-	close(far);
-	EXPECT_OVER(f.near);
-	close(f.near);
+	passed_lives_on(_metadata, &f, far);
 }
 
 TEST(passed_end_lives_while_it_is_under_way)
@@ -976,44 +978,26 @@ static void work_exec_in_a_thread(struct child *c, int fd)
 		pause();
 }
 
-/* Whether the process is cat by now. */
-static bool is_cat(pid_t pid)
+static void exec_and_kill(struct __test_metadata *_metadata, void (*work)(struct child *c, int fd))
 {
-	char path[64], name[16] = { 0 };
-	int fd;
+	struct far f;
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, name, sizeof(name) - 1) < 0)
-		name[0] = 0;
-	close(fd);
-	return !strcmp(name, "cat\n");
+	far_start(_metadata, &f, work);
+	ASSERT_TRUE(wait_until(process_is_called(f.child.pid, "cat")));
+	EXPECT_ALIVE(f.near);
+	EXPECT_EQ(-SIGKILL, child_kill(&f.child));
+	EXPECT_OVER(f.near);
+	close(f.near);
 }
 
 TEST(exec_keeps_an_end_and_its_owner)
 {
-	struct far f;
-
-	far_start(_metadata, &f, work_exec_keeping);
-	ASSERT_TRUE(wait_until(is_cat(f.child.pid)));
-	EXPECT_ALIVE(f.near);
-	EXPECT_EQ(-SIGKILL, child_kill(&f.child));
-	EXPECT_OVER(f.near);
-	close(f.near);
+	exec_and_kill(_metadata, work_exec_keeping);
 }
 
 TEST(exec_in_a_thread_keeps_an_end_and_its_owner)
 {
-	struct far f;
-
-	far_start(_metadata, &f, work_exec_in_a_thread);
-	ASSERT_TRUE(wait_until(is_cat(f.child.pid)));
-	EXPECT_ALIVE(f.near);
-	EXPECT_EQ(-SIGKILL, child_kill(&f.child));
-	EXPECT_OVER(f.near);
-	close(f.near);
+	exec_and_kill(_metadata, work_exec_in_a_thread);
 }
 
 TEST(exec_closes_an_end_that_is_close_on_exec)
@@ -1022,7 +1006,7 @@ TEST(exec_closes_an_end_that_is_close_on_exec)
 
 	far_start(_metadata, &f, work_exec_closing);
 	EXPECT_OVER(f.near);
-	EXPECT_TRUE(wait_until(is_cat(f.child.pid)));
+	EXPECT_TRUE(wait_until(process_is_called(f.child.pid, "cat")));
 	child_kill(&f.child);
 	close(f.near);
 }
@@ -1041,32 +1025,13 @@ static void work_leave_to_a_thread(struct child *c, int fd)
 	syscall(SYS_exit, 0);
 }
 
-static bool is_zombie(pid_t pid)
-{
-	char path[64], line[256] = { 0 };
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, line, sizeof(line) - 1) < 0)
-		line[0] = 0;
-	close(fd);
-	return strstr(line, ") Z ");
-}
-
 TEST(first_thread_may_end_before_the_others)
 {
 	struct far f;
 
 	far_start(_metadata, &f, work_leave_to_a_thread);
-	ASSERT_TRUE(wait_until(is_zombie(f.child.pid)));
-	EXPECT_ALIVE(f.near);
-	child_say(&f.child, 'x');
-	EXPECT_EQ(0, child_end(&f.child));
-	EXPECT_OVER(f.near);
-	close(f.near);
+	ASSERT_TRUE(wait_until(process_state(f.child.pid, f.child.pid) == 'Z'));
+	lives_until_it_exits(_metadata, &f);
 }
 
 static int64_t unshare_job(void *arg)
@@ -1090,11 +1055,7 @@ TEST(thread_with_descriptors_of_its_own_may_end)
 
 	far_start(_metadata, &f, work_thread_of_its_own);
 	ASSERT_EQ('j', child_hear(&f.child));
-	EXPECT_ALIVE(f.near);
-	child_say(&f.child, 'x');
-	EXPECT_EQ(0, child_end(&f.child));
-	EXPECT_OVER(f.near);
-	close(f.near);
+	lives_until_it_exits(_metadata, &f);
 }
 
 /* The thread has a copy of its own, and so has a child of it; the process has none. */
@@ -1199,7 +1160,7 @@ TEST(hang_up_wakes_a_thread_of_ours)
 	struct ends ends;
 
 	ASSERT_EQ(0, ends_open(&ends));
-	worker_start(&worker, wait_job, &ends.near);
+	worker_start(&worker, end_wait_job, &ends.near);
 	ASSERT_TRUE(worker_wait_blocked(&worker));
 	ASSERT_EQ(0, file_hang_up(ends.near));
 	EXPECT_EQ(-ECONNRESET, worker_join(&worker));
@@ -1509,11 +1470,15 @@ FIXTURE_TEARDOWN(left)
 
 FIXTURE_VARIANT(left)
 {
-	void (*come)(struct child *c);
+	void (*come)(struct child * c);
 	bool sleeps; /* in the kernel, having said so */
 };
 
-#define WAY(way, sleeps_) FIXTURE_VARIANT_ADD(left, way) { .come = way, .sleeps = sleeps_ }
+#define WAY(way, sleeps_)                      \
+	FIXTURE_VARIANT_ADD(left, way)         \
+	{                                      \
+		.come = way, .sleeps = sleeps_ \
+	}
 
 WAY(as_a_file, false);
 WAY(as_a_listener, false);

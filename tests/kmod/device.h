@@ -195,6 +195,14 @@ static inline int end_wait(int fd, uint32_t *seen, uint64_t timeout)
 	return end_wait_flags(fd, 0, seen, timeout);
 }
 
+/* For a thread, which is told where the descriptor is. */
+static inline int64_t end_wait_job(void *fd)
+{
+	uint32_t seen = 0;
+
+	return end_wait(*(int *)fd, &seen, HANGS);
+}
+
 static inline int end_eventfd(int fd, int eventfd)
 {
 	struct shmux_ioc_eventfd arg = ARG(eventfd, .fd = eventfd);
@@ -295,6 +303,18 @@ static inline int listener_accept_timed(int fd, uint64_t *timeout)
 static inline int listener_accept(int fd, uint64_t timeout)
 {
 	return listener_accept_timed(fd, &timeout);
+}
+
+/* Who has connected already. Return: the end, with a region, or -errno. */
+static inline int listener_accept_with_region(int fd)
+{
+	int end = listener_accept(fd, NO_WAIT);
+	int err = end < 0 ? end : end_create(end);
+
+	if (!err)
+		return end;
+	close(end);
+	return err;
 }
 
 /* --- files in a state ------------------------------------------------------- */
@@ -418,6 +438,18 @@ static inline int ends_dial(struct ends *ends)
 	if (err)
 		ends_close(ends);
 	return err;
+}
+
+/* --- the machine ------------------------------------------------------------- */
+
+static inline bool proc_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
 }
 
 /* --- other processes -------------------------------------------------------- */

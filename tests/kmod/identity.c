@@ -80,16 +80,6 @@ static bool may_unshare(int flags)
 	return child_end(&c) == 0;
 }
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 TEST_F(identity, is_the_process_and_the_effective_user_and_group_that_connected)
 {
 	NEEDS_ROOT("to be others");
@@ -339,9 +329,9 @@ TEST_F(identity, is_told_in_the_user_namespace_of_who_asks)
 		must(!setresuid(USER, USER, USER));
 		must(!prctl(PR_SET_DUMPABLE, 1));
 		UNSHARE(CLONE_NEWUSER);
-		must(write_file("/proc/self/setgroups", "deny"));
-		must(write_file("/proc/self/uid_map", "0 1001 1"));
-		must(write_file("/proc/self/gid_map", "7 2002 1"));
+		must(proc_write("/proc/self/setgroups", "deny"));
+		must(proc_write("/proc/self/uid_map", "0 1001 1"));
+		must(proc_write("/proc/self/gid_map", "7 2002 1"));
 		must(geteuid() == 0 && getegid() == 7);
 		fd = dial(self->name);
 		stay(&self->child);

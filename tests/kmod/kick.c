@@ -297,25 +297,14 @@ TEST_F(kick, wait_takes_as_long_in_a_time_namespace)
 	EXPECT_EQ(0, child_end(&c));
 }
 
-static void on_signal(int signal)
-{
-}
-
-static void catch_signal(struct __test_metadata *_metadata, int flags)
-{
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
-
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
-}
-
 static void interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kick) * self,
-		      uint64_t timeout)
+		      uint64_t timeout, int flags)
 {
 	struct waiter w = { .fd = self->near, .timeout = timeout };
 
 	worker_start(&w.worker, wait_job, &w);
 	ASSERT_TRUE(worker_wait_blocked(&w.worker));
-	ASSERT_EQ(0, pthread_kill(w.worker.thread, SIGUSR1));
+	worker_interrupt(&w.worker, flags);
 	EXPECT_EQ(-EINTR, waiter_end(&w));
 	EXPECT_EQ(0, w.seen);
 	if (timeout == SHMUX_FOREVER) {
@@ -335,20 +324,17 @@ static void interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(kick) * se
 
 TEST_F(kick, wait_that_a_signal_ends_can_be_made_again)
 {
-	catch_signal(_metadata, 0);
-	interrupt(_metadata, self, HANGS);
+	interrupt(_metadata, self, HANGS, 0);
 }
 
 TEST_F(kick, wait_that_a_restarting_signal_ends_can_be_made_again)
 {
-	catch_signal(_metadata, SA_RESTART);
-	interrupt(_metadata, self, HANGS);
+	interrupt(_metadata, self, HANGS, SA_RESTART);
 }
 
 TEST_F(kick, wait_for_ever_that_a_signal_ends_is_still_for_ever)
 {
-	catch_signal(_metadata, 0);
-	interrupt(_metadata, self, SHMUX_FOREVER);
+	interrupt(_metadata, self, SHMUX_FOREVER, 0);
 }
 
 /* --- kick and wait in one ------------------------------------------------------------ */

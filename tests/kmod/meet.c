@@ -77,10 +77,9 @@ TEST_F(meet, connector_waits_until_the_acceptor_is_ready)
 
 TEST_F(meet, acceptor_need_not_wait)
 {
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	EXPECT_EQ(POLLOUT, file_polls(far, POLLOUT));
 	EXPECT_EQ(0, end_meet(far, NO_WAIT));
 	close(far);
@@ -88,10 +87,9 @@ TEST_F(meet, acceptor_need_not_wait)
 
 TEST_F(meet, poll_tells_the_connector_that_it_need_not_wait)
 {
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	EXPECT_EQ(0, file_polls(self->near, POLLOUT));
 	EXPECT_EQ(-EAGAIN, end_meet(self->near, NO_WAIT));
 
@@ -111,10 +109,9 @@ static int64_t poll_job(void *arg)
 TEST_F(meet, wakes_who_polls)
 {
 	struct worker worker;
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	worker_start(&worker, poll_job, &self->near);
 	ASSERT_TRUE(worker_wait_blocked(&worker));
 
@@ -174,11 +171,10 @@ TEST_F(meet, several_threads_may)
 
 TEST_F(meet, shows_what_was_written_before_it)
 {
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 	char *own, *seen;
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	own = region_map_own(far, PAGE);
 	ASSERT_NE(MAP_FAILED, own);
 	strcpy(own, "hello");
@@ -205,29 +201,22 @@ TEST_F(meet, ends_when_its_time_is_over)
 	EXPECT_EQ(0, left);
 }
 
-static void on_signal(int signal)
-{
-}
-
 TEST_F(meet, that_a_signal_ends_can_be_made_again)
 {
-	struct sigaction action = { .sa_handler = on_signal };
 	struct meeting m;
 	int far;
 
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	meeting_start(&m, self->near, HANGS);
 	ASSERT_TRUE(worker_wait_blocked(&m.worker));
-	ASSERT_EQ(0, pthread_kill(m.worker.thread, SIGUSR1));
+	worker_interrupt(&m.worker, 0);
 	EXPECT_EQ(-EINTR, worker_join(&m.worker));
 	EXPECT_GT(HANGS, m.timeout);
 	EXPECT_LT(0, m.timeout);
 
 	meeting_start(&m, self->near, m.timeout);
 	ASSERT_TRUE(worker_wait_blocked(&m.worker));
-	far = listener_accept(self->listener, NO_WAIT);
+	far = listener_accept_with_region(self->listener);
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	ASSERT_EQ(0, end_meet(far, NO_WAIT));
 	EXPECT_EQ(0, worker_join(&m.worker));
 	close(far);
@@ -266,35 +255,26 @@ TEST_F(meet, refusal_outlives_who_refused)
 	EXPECT_EQ(EACCES, end_refusal(self->near));
 }
 
-static int64_t wait_job(void *arg)
-{
-	struct meeting *m = arg;
-	uint32_t seen = 0;
-
-	return end_wait(m->fd, &seen, HANGS);
-}
-
 TEST_F(meet, refusal_wakes_who_waits_for_a_kick)
 {
-	struct meeting m = { .fd = self->near };
 	int far = listener_accept(self->listener, NO_WAIT);
+	struct worker worker;
 
 	ASSERT_LE(0, far);
-	worker_start(&m.worker, wait_job, &m);
-	ASSERT_TRUE(worker_wait_blocked(&m.worker));
+	worker_start(&worker, end_wait_job, &self->near);
+	ASSERT_TRUE(worker_wait_blocked(&worker));
 
 	ASSERT_EQ(0, end_refuse(far, EPERM));
 
-	EXPECT_EQ(-ECONNRESET, worker_join(&m.worker));
+	EXPECT_EQ(-ECONNRESET, worker_join(&worker));
 	close(far);
 }
 
 TEST_F(meet, with_an_end_that_died_first_is_refused)
 {
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	close(self->near);
 	self->near = -1;
 
@@ -347,11 +327,10 @@ TEST_F(meet, of_an_accepted_end_outlives_the_listener)
 
 TEST_F(meet, with_an_end_that_was_ready_succeeds_though_it_has_died)
 {
-	int far = listener_accept(self->listener, NO_WAIT);
+	int far = listener_accept_with_region(self->listener);
 	char *own, *seen;
 
 	ASSERT_LE(0, far);
-	ASSERT_EQ(0, end_create(far));
 	own = region_map_own(far, PAGE);
 	ASSERT_NE(MAP_FAILED, own);
 	strcpy(own, "farewell");

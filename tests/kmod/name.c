@@ -866,17 +866,10 @@ TEST_F(name, queue_that_is_full_is_waited_for_in_vain_when_the_listener_goes)
 	close(fds[1]);
 }
 
-static void on_signal(int signal)
-{
-}
-
 static void interrupt(struct __test_metadata *_metadata, struct caller *c)
 {
-	struct sigaction action = { .sa_handler = on_signal };
-
-	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	ASSERT_TRUE(worker_wait_blocked(&c->worker));
-	ASSERT_EQ(0, pthread_kill(c->worker.thread, SIGUSR1));
+	worker_interrupt(&c->worker, 0);
 	EXPECT_EQ(-EINTR, worker_join(&c->worker));
 	EXPECT_GT(HANGS, c->timeout);
 	EXPECT_LT(0, c->timeout);

@@ -658,20 +658,13 @@ TEST_F(netlink, the_machines_counters_count)
 	EXPECT_EQ(before[SHMUX_A_COUNTER_QUOTA_HITS], counter_get(SHMUX_A_COUNTER_QUOTA_HITS));
 }
 
-static int64_t wait_job(void *arg)
-{
-	uint32_t seen = 0;
-
-	return end_wait(*(int *)arg, &seen, HANGS);
-}
-
 TEST_F(netlink, a_sleep_that_a_kick_ends_is_a_wake)
 {
 	uint64_t wakes = counter_get(SHMUX_A_COUNTER_WAKES);
 	struct worker w;
 
 	open_session(_metadata, self);
-	worker_start(&w, wait_job, &self->ends.far);
+	worker_start(&w, end_wait_job, &self->ends.far);
 	ASSERT_TRUE(worker_wait_blocked(&w));
 	ASSERT_EQ(0, end_kick(self->ends.near));
 	EXPECT_EQ(0, worker_join(&w));

@@ -360,16 +360,6 @@ TEST_F(user, is_charged_for_what_it_has_given_away)
 	close(fds[2]);
 }
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /*
  * Several users inside a user namespace that USER has made. Who may write more
  * than one line of a map is root outside, the test.
@@ -401,7 +391,7 @@ TEST_F(user, who_makes_users_is_charged_for_them)
 	}
 	snprintf(path, sizeof(path), "/proc/%d/uid_map", c.pid);
 	snprintf(text, sizeof(text), "0 %d 1\n1 50000 10\n", USER);
-	ASSERT_TRUE(write_file(path, text));
+	ASSERT_TRUE(proc_write(path, text));
 	child_say(&c, 'g');
 	EXPECT_EQ(0, child_end(&c));
 }

@@ -53,20 +53,13 @@ TEST_F(unload, is_refused_while_there_is_an_end_that_was_given)
 	ends_close(&ends);
 }
 
-static int64_t wait_job(void *arg)
-{
-	uint32_t seen = 0;
-
-	return end_wait(*(int *)arg, &seen, HANGS);
-}
-
 TEST_F(unload, is_refused_while_somebody_sleeps_in_it)
 {
 	struct worker worker;
 	struct ends ends;
 
 	ASSERT_EQ(0, ends_pair(&ends));
-	worker_start(&worker, wait_job, &ends.far);
+	worker_start(&worker, end_wait_job, &ends.far);
 	ASSERT_TRUE(worker_wait_blocked(&worker));
 	close(ends.far);
 	EXPECT_EQ(-EAGAIN, unload());
