@@ -272,6 +272,82 @@ TEST_F(region, a_sleep_ends_when_its_time_has_passed)
 	EXPECT_EQ(-ETIMEDOUT, self->far->ops->sleep(self->far, peer_word(self->far), 0, &poke, 0));
 }
 
+/* Rung for, but not by a word that has changed: it was meant for another. */
+TEST_F(region, a_ring_without_a_kick_ends_no_sleep_that_is_begun_after_it)
+{
+	uint32_t poke = 0;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		self->near->ops->ring(self->near, own_word(self->near), SHMUX_ARMED_FUTEX);
+	EXPECT_EQ(-ETIMEDOUT, self->far->ops->sleep(self->far, peer_word(self->far), 0, NULL,
+						    20 * MSEC));
+	self->near->ops->ring(self->near, own_word(self->near), SHMUX_ARMED_FUTEX);
+	EXPECT_EQ(-ETIMEDOUT, self->far->ops->sleep(self->far, peer_word(self->far), 0, &poke,
+						    20 * MSEC));
+}
+
+TEST_F(region, a_sleeper_is_told_of_a_death_where_the_region_says_so)
+{
+	uint32_t poke = 0;
+	struct sleeper s[2];
+
+	if (!self->far->tells_death)
+		SKIP(return, "a futex tells no death");
+	ASSERT_TRUE(sleeper_start(&s[0], self->far, NULL));
+	ASSERT_TRUE(sleeper_start(&s[1], self->far, &poke));
+	close_near(self);
+	EXPECT_EQ(-ECONNRESET, sleeper_join(&s[0]));
+	EXPECT_EQ(-ECONNRESET, sleeper_join(&s[1]));
+	/* And who comes late. */
+	EXPECT_EQ(-ECONNRESET, self->far->ops->sleep(self->far, peer_word(self->far), 0, NULL,
+						     LONG_ENOUGH));
+}
+
+/* As kick() and then a sleep of @timeout. */
+static int kick_and_sleep(struct shmux__region *r, uint32_t seen, const uint32_t *poke,
+			  uint64_t timeout)
+{
+	__atomic_fetch_add(own_word(r), 1, __ATOMIC_RELEASE);
+	return r->ops->ring_and_sleep(r, own_word(r), SHMUX_ARMED_FUTEX, peer_word(r), seen, poke,
+				      timeout);
+}
+
+TEST_F(region, a_ring_with_a_sleep_wakes_the_peer_and_sleeps)
+{
+	uint32_t poke = 0;
+	struct sleeper s;
+
+	if (!self->far->ops->ring_and_sleep)
+		SKIP(return, "it takes two system calls");
+	ASSERT_TRUE(sleeper_start(&s, self->near, NULL));
+	EXPECT_EQ(-ETIMEDOUT, kick_and_sleep(self->far, 0, NULL, 20 * MSEC));
+	EXPECT_EQ(0, sleeper_join(&s));
+	ASSERT_TRUE(sleeper_start(&s, self->near, NULL));
+	EXPECT_EQ(-ETIMEDOUT, kick_and_sleep(self->far, 0, &poke, 20 * MSEC));
+	EXPECT_EQ(0, sleeper_join(&s));
+}
+
+TEST_F(region, a_ring_with_a_sleep_wakes_the_peer_though_there_is_no_need_to_sleep)
+{
+	const uint32_t poke = 1;
+	struct sleeper s;
+
+	if (!self->far->ops->ring_and_sleep)
+		SKIP(return, "it takes two system calls");
+	ASSERT_TRUE(sleeper_start(&s, self->near, NULL));
+	EXPECT_EQ(0, kick_and_sleep(self->far, 0, &poke, UINT64_MAX));
+	EXPECT_EQ(0, sleeper_join(&s));
+	/* The word has changed already. */
+	ASSERT_TRUE(sleeper_start(&s, self->near, NULL));
+	EXPECT_EQ(0, kick_and_sleep(self->far, UINT32_MAX, NULL, UINT64_MAX));
+	EXPECT_EQ(0, sleeper_join(&s));
+	/* There is no time. */
+	ASSERT_TRUE(sleeper_start(&s, self->near, NULL));
+	EXPECT_EQ(-ETIMEDOUT, kick_and_sleep(self->far, 0, NULL, 0));
+	EXPECT_EQ(0, sleeper_join(&s));
+}
+
 TEST_F(region, the_operations_leave_errno_alone)
 {
 	int fds[2];
