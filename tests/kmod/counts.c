@@ -10,6 +10,7 @@
 #include <linux/perf_event.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/utsname.h>
 
 #include <shmux/session.h>
 #include <shmux/stream.h>
@@ -412,6 +413,14 @@ static int go_round(struct way *w, const struct way_ops *ops, int rounds)
 	return n;
 }
 
+/* With PREEMPT_RT: then it wakes, and gives the CPU away, for its own sake too. */
+static bool kernel_sleeps_on_locks(void)
+{
+	struct utsname name;
+
+	return !uname(&name) && strstr(name.version, "PREEMPT_RT");
+}
+
 TEST_F(counts, a_round_trip_takes_no_more_than_is_said)
 {
 	uint64_t before[2][NR_COUNTERS], nr[2][NR_COUNTERS];
@@ -454,8 +463,10 @@ TEST_F(counts, a_round_trip_takes_no_more_than_is_said)
 			continue;
 		/* One each, and no more; but for what the machine does meanwhile. */
 		EXPECT_GE(nr[side][CALLS], ROUNDS * 3 / 4);
-		EXPECT_LE(nr[side][WAKE_UPS], ROUNDS * 5 / 4);
-		EXPECT_LE(nr[side][SWITCHES], ROUNDS * 5 / 4);
+		if (!kernel_sleeps_on_locks()) {
+			EXPECT_LE(nr[side][WAKE_UPS], ROUNDS * 5 / 4);
+			EXPECT_LE(nr[side][SWITCHES], ROUNDS * 5 / 4);
+		}
 		if (variant->split)
 			continue;
 		/* Of two that share a CPU each must leave it for the other to answer. */
