@@ -294,8 +294,8 @@ struct shmux_ioc_meet {
  * After a CONNECT that found no room: who listens. Stays as it was when the other
  * end is dead.
  *
- * ENOTCONN: no other end yet, nor a queue, nor one without room. ERANGE: the label is longer; its
- * size is told.
+ * ENOTCONN: no other end yet, nor a queue, nor one without room. ERANGE: the
+ * label is longer; its size is told.
  */
 struct shmux_ioc_peer {
 	__u32 size;
