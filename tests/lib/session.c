@@ -843,35 +843,42 @@ TEST_F(attach, to_a_pair_whose_other_end_is_closed_is_econnreset)
 	EXPECT_EQ(-1, fcntl(fds[0], F_GETFD));
 }
 
+/* A file of the device's, instead of the pair. */
+static int device_instead(int fds[2])
+{
+	close(fds[0]);
+	close(fds[1]);
+	return open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+}
+
+#define EXPECT_NOT_TO_ATTACH(fd)                                                                \
+	do {                                                                                    \
+		struct shmux_session *session_;                                                 \
+                                                                                                \
+		EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,           \
+							shmux_now() + LONG_ENOUGH, &session_)); \
+		EXPECT_EQ(-1, fcntl(fd, F_GETFD));                                              \
+	} while (0)
+
 TEST_F(attach, to_the_device_as_it_comes_fails)
 {
-	struct shmux_session *session;
-	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = device_instead(self->fds);
 
-	close(self->fds[0]);
-	close(self->fds[1]);
 	if (fd < 0)
 		SKIP(return, "there is no " SHMUX_DEVICE " to use");
-	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
-						shmux_now() + LONG_ENOUGH, &session));
-	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
+	EXPECT_NOT_TO_ATTACH(fd);
 }
 
 TEST_F(attach, to_what_listens_at_the_device_fails)
 {
 	struct shmux_ioc_listen listen = { .size = sizeof(listen), .backlog = 1, .mode = 0600 };
-	struct shmux_session *session;
-	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = device_instead(self->fds);
 
-	close(self->fds[0]);
-	close(self->fds[1]);
 	if (fd < 0)
 		SKIP(return, "there is no " SHMUX_DEVICE " to use");
 	name_make((char *)listen.name);
 	ASSERT_EQ(0, ioctl(fd, SHMUX_IOC_LISTEN, &listen));
-	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
-						shmux_now() + LONG_ENOUGH, &session));
-	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
+	EXPECT_NOT_TO_ATTACH(fd);
 }
 
 TEST_F(attach, to_an_end_of_the_device_that_has_a_region_fails)
@@ -881,17 +888,12 @@ TEST_F(attach, to_an_end_of_the_device_that_has_a_region_fails)
 		.region_size = (uint32_t)sysconf(_SC_PAGESIZE),
 		.peer_size_max = SHMUX_REGION_MAX,
 	};
-	struct shmux_session *session;
-	int fd = open(SHMUX_DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = device_instead(self->fds);
 
-	close(self->fds[0]);
-	close(self->fds[1]);
 	if (fd < 0)
 		SKIP(return, "there is no " SHMUX_DEVICE " to use");
 	ASSERT_EQ(0, ioctl(fd, SHMUX_IOC_CREATE, &create));
-	EXPECT_EQ(-EINVAL, shmux_session_attach(fd, SHMUX_ROLE_DIALLER, NULL,
-						shmux_now() + LONG_ENOUGH, &session));
-	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
+	EXPECT_NOT_TO_ATTACH(fd);
 }
 
 TEST_F(attach, of_two_diallers_fails)
@@ -924,9 +926,9 @@ TEST_F(attach, of_two_in_the_same_role_over_the_device_is_eproto_at_both)
 		ASSERT_EQ(0, far_start_with(&self->far, FAR_CHILD, fds[1], fds[0]));
 		far_begin(&self->far, jobs[i], NULL, 0, 0);
 
-		EXPECT_EQ(-EPROTO, shmux_session_attach(fds[0], i ? SHMUX_ROLE_ACCEPTOR :
-								    SHMUX_ROLE_DIALLER,
-							NULL, shmux_now() + LONG_ENOUGH, &session));
+		EXPECT_EQ(-EPROTO,
+			  shmux_session_attach(fds[0], i ? SHMUX_ROLE_ACCEPTOR : SHMUX_ROLE_DIALLER,
+					       NULL, shmux_now() + LONG_ENOUGH, &session));
 		EXPECT_EQ(-EPROTO, far_finish(&self->far, NULL));
 		EXPECT_EQ(0, far_stop(&self->far));
 	}
