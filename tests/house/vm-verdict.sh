@@ -64,6 +64,7 @@ judged 0 "a log without a complaint failed" </dev/null
 judged 1 "a warning passed" <<<"[   12.000000] WARNING: CPU: 0 PID: 77 at kmod/main.c:1"
 judged 0 "a kill that was announced failed" < <(killed shmux-test-77)
 judged 0 "two kills that were announced failed" < <(killed shmux-test-77 && killed shmux-test-77)
+judged 0 "a kill that was announced failed in a log without times" < <(killed shmux-test-77 | sed 's/^\[ *[0-9.]*\] //')
 judged 1 "a kill in another group passed" < <(killed shmux-test-7)
 judged 1 "a kill in a group below passed" < <(killed shmux-test-77/other)
 judged 1 "a kill for the memory of all passed" < <(killed shmux-test-77 '[   12.000003] Call Trace:' CONSTRAINT_NONE)
