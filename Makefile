@@ -233,7 +233,8 @@ demo:
 	@$(tool) demo
 
 check:
-	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' tests/check
+	+@MAKE='$(MAKE)' JOBS="$(jobs)" BUILD='$(BUILD)' KSELFTEST_DIR='$(KSELFTEST_DIR)' \
+		DEBUG_KERNEL='$(if $(DEBUG_KERNEL),$(debug_kernel_tests))' tests/check
 
 # The tests of trust, hard: round after round, held to what is promised.
 stress:
@@ -310,13 +311,15 @@ check-uml:
 	@tests/vm/kernel uml
 	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run tests/vm/uml tests/vm/library-uml
 
-# Kernels that look at themselves, built once.
+# Kernels that look at themselves, built once. `make check DEBUG_KERNEL=yes` runs
+# these tests after its own.
+debug_kernel_tests = $(addprefix tests/vm/,debug failing fuzzing racing) tests/planted/run
+
 check-debug-kernel:
 	@tests/setup.sh debug-kernel
 	@$(MAKE) --no-print-directory $(jobs) BUILD='$(BUILD)/gcc' CC=gcc WERROR=1 all tests
 	@tests/vm/kernel debug && tests/vm/kernel kcsan
-	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' TEST_TIMEOUT=3600 tests/run \
-		$(addprefix tests/vm/,debug failing fuzzing racing) tests/planted/run
+	@MAKE='$(MAKE)' BUILD='$(BUILD)/gcc' tests/run $(debug_kernel_tests)
 
 # --- installing --------------------------------------------------------------
 
@@ -376,7 +379,8 @@ help:
 	'  make check-uml     and in the newest kernel, as User-Mode Linux' \
 	'  make check-here   and in the kernel that runs: builds, loads, tests, unloads' \
 	'  make check-debug-kernel  build kernels that look at themselves, once, and run those' \
-	'                tests in them, with every fault injected, and random ones' \
+	'                tests in them, with every fault injected, and random ones;' \
+	'                make check DEBUG_KERNEL=yes does both' \
 	'  make install  install under PREFIX ($(PREFIX)); honours DESTDIR' \
 	'  make uninstall, make clean, make format' \
 	'' \
