@@ -30,11 +30,7 @@
 
 #include <linux/shmux.h>
 
-#include "kselftest_harness.h"
-
-/* An emulated machine is slow; what hangs is the runner's to end. */
-#undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 300
+#include "harness.h"
 
 #define PAGE ((uint32_t)sysconf(_SC_PAGESIZE))
 #define SMALL (4 * PAGE) /* a region's size, where it does not matter */
@@ -44,16 +40,6 @@
 #define HANGS UINT64_C(60000000000) /* ns: nothing takes as long */
 
 #define EVERYBODY 0222
-
-/*
- * In a set-up: the test does not run. The harness of Linux 6.1 would run it after
- * a SKIP there, and runs it not if the set-up has not passed.
- */
-#ifdef XFAIL_ADD
-#define SKIP_TEST(...) SKIP(return, __VA_ARGS__)
-#else
-#define SKIP_TEST(...) SKIP(_metadata->passed = 0; return, __VA_ARGS__)
-#endif
 
 /* In a test. */
 #define NEEDS_ROOT(to_do_what)                                    \

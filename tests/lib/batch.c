@@ -2,7 +2,7 @@
 /* batch.c - several writes, one publication, at most one kick */
 #include <errno.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pair.h"
 #include "pattern.h"
 #include "process.h"

@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <ucontext.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pair.h"
 #include "process.h"
 
@@ -126,7 +126,7 @@ FIXTURE_SETUP(busy)
 		SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS);
 
 	if (process_nr_cpus() < 2)
-		SKIP(return, "two sides that spin need a CPU each");
+		SKIP_TEST("two sides that spin need a CPU each");
 	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, options, options));
 	self->far = &self->pair.far;
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));

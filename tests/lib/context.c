@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "far.h"
 #include "pair.h"

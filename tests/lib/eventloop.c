@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "process.h"

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pair.h"
 #include "process.h"
 

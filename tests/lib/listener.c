@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "far.h"
 #include "process.h"

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "process.h"

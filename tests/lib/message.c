@@ -2,7 +2,7 @@
 /* message.c - message streams: one write is one read */
 #include <errno.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "pattern.h"

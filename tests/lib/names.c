@@ -22,7 +22,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux.h"
 #include "far.h"
 #include "process.h"

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "process.h"

@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"

@@ -4,7 +4,7 @@
 #include <poll.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "pattern.h"

@@ -2,7 +2,7 @@
 /* zerocopy.c - bytes written and read where they lie */
 #include <errno.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "linux/shmux_ring.h"
 #include "pair.h"
 #include "pattern.h"

@@ -24,7 +24,7 @@
 #include <sys/un.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "over.h"
 #include "pair.h"
 #include "pattern.h"
@@ -413,8 +413,8 @@ static bool is_spared_by_the_module(const char *name)
 {
 	static const char *const names[] = {
 		"accept4",   "connect", "eventfd", "fcntl",   "fstat",	  "fstatfs",
-		"ftruncate", "getsockopt", "memfd_create", "nanosleep", "ppoll", "recv",
-		"recvmsg",   "send",	"sendmsg", "setsockopt", "socket", "syscall",
+		"ftruncate", "getsockopt", "memfd_create", "nanosleep", "poll", "ppoll",
+		"recv",	     "recvmsg",	"send",	   "sendmsg", "setsockopt", "socket", "syscall",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -1643,7 +1643,7 @@ FIXTURE_SETUP(imports)
 	self->nm = NULL;
 	path_beside(archive, sizeof(archive), "../../libshmux.a");
 	if (access(archive, R_OK))
-		SKIP(return, "the library is not at hand, only what is linked with it");
+		SKIP_TEST("the library is not at hand, only what is linked with it");
 	snprintf(command, sizeof(command), "nm -u '%s' | sed -n 's/^ *U //p' | sort -u", archive);
 	self->nm = popen(command, "re");
 	ASSERT_NE(NULL, self->nm);

@@ -15,7 +15,7 @@
 #include <poll.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "attacker.h"
 #include "effort.h"

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pair.h"
 #include "pattern.h"
 #include "process.h"

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "../unit/meeting.h"
 #include "effort.h"

@@ -6,7 +6,7 @@
  * which chunk comes next, only which there may be: one that is free all over,
  * aligned to its size, and, where a chunk is refused, that there was none.
  */
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "link/arena.h"
 #include "pattern.h"

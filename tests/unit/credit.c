@@ -5,7 +5,7 @@
 #include "core/credit.h"
 #include "core/core.h"
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pattern.h"
 
 enum {

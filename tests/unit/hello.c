@@ -3,7 +3,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "meeting.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* listener.c - tests of a listener's meetings with clients that are made by hand */
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include <sys/un.h>
 

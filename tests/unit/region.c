@@ -2,7 +2,7 @@
 /* region.c - tests of bells, of sleep, and of death, between two processes */
 #include <pthread.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "base/barrier.h"
 #include "effort.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* returns.c - both ends of a return ring, beside a naive model: a queue */
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "link/returns.h"
 #include "pattern.h"

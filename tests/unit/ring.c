@@ -5,7 +5,7 @@
  * The model is a queue of records, and counts slots by laying out bytes one by
  * one. Tags and words are worked out here from the header's text.
  */
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "link/ring.h"
 #include "pattern.h"

@@ -10,7 +10,7 @@
 #include "core/rx.h"
 #include "core/credit.h"
 #include "effort.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "pattern.h"
 
 enum {

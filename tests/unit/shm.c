@@ -7,7 +7,7 @@
  */
 #include <pthread.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "loads.h"
 #include "pattern.h"

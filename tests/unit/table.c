@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "core/table.h"
 #include "pattern.h"

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/who.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define NOBODY 65534u
 
