@@ -227,7 +227,7 @@ enum state {
 
 struct guess {
 	enum state slots[NR_SLOTS];
-	bool maps[NR_MAPS];
+	enum { MAPS_NOTHING, MAPS_OWN, MAPS_PEER } maps[NR_MAPS];
 };
 
 #define IN(state) (1u << (state))
@@ -323,7 +323,8 @@ static void guess_after(struct guess *g, const struct move *m)
 		*a = *a == BARE ? BARE : READY;
 		break;
 	case MMAP: /* the other's region, or one's own */
-		g->maps[m->b % NR_MAPS] = *a == READY || !(m->x & 1);
+		if (*a == READY || !(m->x & 1))
+			g->maps[m->b % NR_MAPS] = m->x & 1 ? MAPS_PEER : MAPS_OWN;
 		break;
 	}
 }
@@ -339,14 +340,17 @@ static int guess_slot(const struct guess *g, uint32_t in)
 	return -1;
 }
 
-/* Return: a mapping that there is, or -1. */
+/* Return: a mapping that there is, as often as not of the other's region; or -1. */
 static int guess_map(const struct guess *g)
 {
-	uint32_t first = chance(NR_MAPS);
+	uint32_t first = chance(NR_MAPS), at;
+	bool any = chance(2);
 
-	for (uint32_t i = 0; i < NR_MAPS; i++)
-		if (g->maps[(first + i) % NR_MAPS])
-			return (int)((first + i) % NR_MAPS);
+	for (uint32_t i = 0; i < 2 * NR_MAPS; i++) {
+		at = (first + i) % NR_MAPS;
+		if (g->maps[at] == MAPS_PEER || (g->maps[at] && (any || i >= NR_MAPS)))
+			return (int)at;
+	}
 	return -1;
 }
 
