@@ -166,7 +166,7 @@ FIXTURE_VARIANT_ADD(kill, of_several_threads){ .work = work_threads, .said = tru
 
 FIXTURE_SETUP(kill)
 {
-	ASSERT_EQ(0, usage_get(&self->before));
+	ASSERT_TRUE(usage_becomes_none(&self->before));
 	far_start(_metadata, &self->far, variant->work);
 	if (variant->said)
 		ASSERT_EQ('t', child_hear(&self->far.child));
@@ -385,6 +385,7 @@ FIXTURE_SETUP(state)
 {
 	strcpy(self->ours, name_new());
 	strcpy(self->its, name_new());
+	ASSERT_TRUE(usage_becomes_none(&self->before));
 	self->listener = listener_new_for(self->ours, 1, EVERYBODY);
 	ASSERT_LE(0, self->listener);
 	self->first = -1;
@@ -1250,12 +1251,14 @@ static int64_t serve_job(void *arg)
 TEST(kill_at_any_moment_is_seen_by_who_is_at_the_other_end)
 {
 	const char *name = name_new();
-	int listener = listener_new_for(name, 1, EVERYBODY);
 	uint64_t random = effort_seed();
 	struct usage before, is;
 	struct worker server;
 	struct child c;
+	int listener;
 
+	ASSERT_TRUE(usage_becomes_none(&before));
+	listener = listener_new_for(name, 1, EVERYBODY);
 	ASSERT_LE(0, listener);
 	ASSERT_EQ(0, usage_get(&before));
 	worker_start(&server, serve_job, &listener);
@@ -1503,7 +1506,7 @@ TEST_F(left, is_nothing_of_who_is_killed)
 	struct usage nothing, is;
 	struct child c;
 
-	ASSERT_EQ(0, usage_get(&nothing));
+	ASSERT_TRUE(usage_becomes_none(&nothing));
 	if (child_fork(&c)) {
 		variant->come(&c);
 		must(!variant->sleeps);

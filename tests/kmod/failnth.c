@@ -479,7 +479,7 @@ FIXTURE_SETUP(failing)
 	netlink_family = usage_family(fd);
 	ASSERT_LT(0, netlink_family);
 	close(fd);
-	ASSERT_EQ(0, usage_get(&self->nothing));
+	ASSERT_TRUE(usage_becomes_none(&self->nothing));
 }
 
 FIXTURE_TEARDOWN(failing)

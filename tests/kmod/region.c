@@ -687,8 +687,11 @@ FIXTURE(charge)
 
 FIXTURE_SETUP(charge)
 {
+	struct usage is;
+
 	if (access(CGROUPS "/cgroup.controllers", R_OK))
 		SKIP_TEST("there are no control groups of the second version");
+	ASSERT_TRUE(usage_becomes_none(&is));
 	ASSERT_EQ(0, ends_pair(&self->ends));
 }
 

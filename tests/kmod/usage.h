@@ -186,4 +186,12 @@ static inline bool usage_becomes(const struct usage *wanted, struct usage *is)
 	return false;
 }
 
+/* Wait until nothing is left of what was before. Return: whether that is so. */
+static inline bool usage_becomes_none(struct usage *is)
+{
+	static const struct usage none;
+
+	return usage_becomes(&none, is);
+}
+
 #endif /* TESTS_KMOD_USAGE_H */
