@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * harness.h - the kernel's kselftest_harness.h, and what ours needs beside it
+ * harness.h - the kernel's kselftest_harness.h, as our tests use it
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
