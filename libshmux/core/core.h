@@ -172,6 +172,7 @@ struct shmux_session {
 	struct shmux_list starved;	/* wait for budget */
 	uint64_t held;			/* bytes of the peer's arena that we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
+	uint64_t rx_queued_max;		/* beyond this who sends more is reset */
 	struct shmux_list kept;		/* chunks that nobody reads; rx.c */
 	struct shmux__rx *spare_chunk_nodes;
 	struct shmux__rx *spare_buffer;
@@ -245,6 +246,8 @@ void shmux__stream_reap(struct shmux_stream *st);
 void shmux__stream_detach(struct shmux_stream *st);
 /* Leave the table if the last frames have been said and heard. */
 void shmux__stream_settle(struct shmux_stream *st);
+/* As shmux_stream_reset(), of one that is not reset. */
+void shmux__stream_reset(struct shmux_stream *st, uint32_t code);
 /* Put on the control list. */
 void shmux__stream_control(struct shmux_stream *st);
 /* Who could not write may be able to; if not it says so to the peer again. */
@@ -286,10 +289,10 @@ static inline struct shmux_stream *shmux__fifo_pop_queue(struct shmux__fifo *f)
 	return st;
 }
 
-/* What a record of @len bytes of payload costs. */
-static inline uint32_t shmux__cost(uint32_t len)
+/* What a frame of @len bytes of payload costs. */
+static inline uint32_t shmux__cost(const struct shmux__link *l, uint32_t len)
 {
-	return len > SHMUX_CREDIT_MIN ? len : SHMUX_CREDIT_MIN;
+	return len > l->cost_min ? len : l->cost_min;
 }
 
 static inline struct shmux_stream *shmux__session_find(struct shmux_session *s,
@@ -318,6 +321,13 @@ static inline void shmux__publish(struct shmux_session *s)
 	}
 }
 
+/* Is something published that has yet to find room in the link? */
+static inline bool shmux__unsent(struct shmux_session *s)
+{
+	return !shmux__link_is_shm(s->link) && s->link->ops->unsent &&
+	       s->link->ops->unsent(s->link);
+}
+
 /* Begin a call. Return: 0 with the lock held, or -ECHILD. */
 static inline int shmux__enter(struct shmux_session *s)
 {
@@ -331,7 +341,7 @@ static inline int shmux__enter(struct shmux_session *s)
 static inline void shmux__drain(struct shmux_session *s)
 {
 	if ((!s->leader || s->leader_asleep) && !s->error &&
-	    shmux__link_ready(s->link, 0))
+	    shmux__link_look(s->link))
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
 }
 

@@ -19,10 +19,14 @@
 
 #define FAIR 65536u
 
+/* Where the peer cannot be told to stop it is to go on, though nobody reads. */
 static bool takes_payload(const struct shmux_stream *st)
 {
-	return !(st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT |
-			      STREAM_RESET | STREAM_DETACHED));
+	uint32_t ends = STREAM_FIN_RECEIVED | STREAM_RESET | STREAM_DETACHED;
+
+	if (!st->s->link->never_stops)
+		ends |= STREAM_STOP_SENT;
+	return !(st->state & ends);
 }
 
 int shmux__credit_open(struct shmux_stream *st)
@@ -59,6 +63,8 @@ void shmux__credit_close(struct shmux_stream *st)
 
 void shmux__credit_stop(struct shmux_stream *st)
 {
+	if (takes_payload(st))
+		return;
 	st->s->budget_used -= st->rx_owed;
 	st->rx_limit -= st->rx_owed;
 	st->rx_owed = 0;

@@ -27,7 +27,7 @@ static void note_stream(struct shmux_stream *st)
 
 	if (st->rx_first || (st->state & STREAM_FIN_RECEIVED))
 		events |= STREAM_EVENT_READ;
-	if (st->tx_credit >= SHMUX_CREDIT_MIN)
+	if (st->tx_credit >= st->s->link->cost_min)
 		events |= STREAM_EVENT_WRITE;
 	if (events)
 		shmux__stream_event_slow(st, events);
@@ -122,7 +122,7 @@ static void untell(struct shmux_session *s)
 static void note_writable(struct shmux_stream *st)
 {
 	if ((st->state & STREAM_WANTS_WRITE) &&
-	    st->tx_credit >= SHMUX_CREDIT_MIN)
+	    st->tx_credit >= st->s->link->cost_min)
 		shmux__stream_event_slow(st, STREAM_EVENT_WRITE);
 }
 
@@ -188,9 +188,10 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	s->in_pump = true;
 	s->watch |= SHMUX_ARMED_FRAMES;
 	turn_on(s);
-	idle = !s->told && !s->ready.first && !shmux__link_ready(l, 0);
-	untell(s);
 	leads = s->leader && !s->leader_asleep;
+	idle = !(leads ? shmux__link_ready(l, 0) : shmux__link_look(l)) &&
+	       !s->told && !s->ready.first;
+	untell(s);
 	rung = !s->error && l->ops->rung(l);
 	s->counters.kicks_received += rung;
 	/* Woken for nothing that we know of: a stray byte, or a death. */

@@ -38,12 +38,24 @@ static struct shmux__waiter *direct_reader(const struct shmux_stream *st,
 	return w;
 }
 
+/* More has come on a stream than it was granted, or than we keep. */
+static int too_much(struct shmux_stream *st)
+{
+	if (!st->s->link->forgives)
+		return -EPROTO;
+	shmux__session_log(st->s, SHMUX_LOG_ERROR,
+			   "session with process %ld: stream %u is reset, more has come than we take",
+			   (long)st->s->link->peer.pid, st->id);
+	shmux__stream_reset(st, SHMUX_CODE_LIMIT);
+	return 0;
+}
+
 /* Payload of a stream that is read. */
 static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		   const struct shmux__frame *f)
 {
 	struct shmux__waiter *w = direct_reader(st, f);
-	uint32_t cost = shmux__cost(f->len), n = 0;
+	uint32_t cost = shmux__cost(s->link, f->len), n = 0;
 	int err;
 
 	if (w) {
@@ -57,6 +69,8 @@ static int deliver(struct shmux_session *s, struct shmux_stream *st,
 	if (w && n == f->len) {
 		return_chunk(s, f);
 		shmux__credit_consumed(st, cost);
+	} else if (f->len - n > s->rx_queued_max - s->rx_queued) {
+		return too_much(st);
 	} else {
 		err = shmux__rx_add(st, f, n, cost);
 		if (err)
@@ -131,7 +145,7 @@ static struct shmux_stream *find(struct shmux_session *s, uint32_t id)
 static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 {
 	struct shmux_stream *st = find(s, f->id);
-	uint32_t cost = shmux__cost(f->len);
+	uint32_t cost = shmux__cost(s->link, f->len);
 	int err;
 
 	if (st && deliver_small(s, st, f))
@@ -151,8 +165,10 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 		st->state &= ~STREAM_IN_MESSAGE;
 		return 0;
 	}
-	if (cost > st->rx_granted || (f->flags & SHMUX_FLAG_STOP))
+	if (f->flags & SHMUX_FLAG_STOP)
 		return -EPROTO;
+	if (cost > st->rx_granted)
+		return st->state & STREAM_RESET ? 0 : too_much(st);
 	st->rx_granted -= cost;
 	s->counters.bytes_received += f->len;
 
@@ -230,13 +246,19 @@ static int on_open(struct shmux_session *s, const struct shmux__frame *f)
 static int on_credit(struct shmux_session *s, const struct shmux__frame *f)
 {
 	struct shmux_stream *st = shmux__session_find(s, f->id);
+	uint32_t more;
 
 	if (!st)
 		return 0;
-	if (st->tx_credit > SHMUX_WINDOW_MAX ||
-	    f->value[0] > SHMUX_WINDOW_MAX - st->tx_credit)
+	more = f->value[0];
+	if (st->tx_credit > SHMUX_WINDOW_MAX)
 		return -EPROTO;
-	st->tx_credit += f->value[0];
+	if (more > SHMUX_WINDOW_MAX - st->tx_credit) {
+		if (!s->link->forgives)
+			return -EPROTO;
+		more = SHMUX_WINDOW_MAX - st->tx_credit;
+	}
+	st->tx_credit += more;
 	if (__builtin_expect(st->state & STREAM_GAVE_UP, 0))
 		shmux__stream_refund(st);
 	shmux__stream_may_write(st);

@@ -384,7 +384,7 @@ void shmux__rx_settle(struct shmux_stream *st)
 
 	if (!node)
 		return;
-	left = shmux__cost(node->len - node->pos);
+	left = shmux__cost(st->s->link, node->len - node->pos);
 	if (node->cost <= left)
 		return;
 	back = node->cost - left;

@@ -37,6 +37,22 @@ static uint32_t *alive_open(void)
 	return word;
 }
 
+/*
+ * The wire itself says what each stream may be sent at first, whether we have the
+ * memory or not. So the budget is of what lies here unread.
+ */
+static void grant_as_told(struct shmux_session *s)
+{
+	struct shmux_session_options *o = &s->options;
+
+	s->rx_queued_max = o->budget;
+	o->first_grant = s->link->first_grant;
+	if (o->window < o->first_grant)
+		o->window = o->first_grant;
+	o->budget += (uint64_t)o->first_grant * o->streams_max;
+	o->message_max = 0;
+}
+
 int shmux__session_new(struct shmux__link *link,
 		       const struct shmux_session_options *options,
 		       const char *address, struct shmux_session **session)
@@ -55,6 +71,9 @@ int shmux__session_new(struct shmux__link *link,
 	s->refs = 1;
 	s->link = link;
 	s->options = *options;
+	s->rx_queued_max = UINT64_MAX;
+	if (link->first_grant)
+		grant_as_told(s);
 	s->spin_now = SHMUX_SPIN_FIRST;
 	s->accept_deadline = SHMUX_NEVER;
 	s->epoll_fd = s->event_fd = -1;
@@ -171,7 +190,7 @@ void shmux__session_lost(struct shmux_session *s)
 	uint32_t left = s->link->peer_ring_slots / SHMUX_DRAIN_BATCH + 1;
 
 	/* What it said before its death can still be read. */
-	while (!s->error && left-- && shmux__link_ready(s->link, 0))
+	while (!s->error && left-- && shmux__link_look(s->link))
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
 	if (!s->error)
 		shmux__pump_last_words(s);
@@ -191,6 +210,16 @@ void shmux__session_check(struct shmux_session *s)
 	s->alive_checked = now;
 	if (s->link->ops->check_alive(s->link))
 		shmux__session_lost(s);
+}
+
+static void go_away(struct shmux_session *s, uint32_t code)
+{
+	if (s->going_away)
+		return;
+	s->going_away = true;
+	s->go_away_code = code;
+	s->owes |= OWES_GO_AWAY;
+	shmux__wake_session(s, WAIT_SESSION);
 }
 
 int shmux__session_open(struct shmux_session *s, unsigned int flags,
@@ -272,6 +301,9 @@ err_free:
 	}
 	if (err == -EPROTO)
 		shmux__session_die(s, err);
+	/* The wire has no more ids. */
+	if (err == -ESHUTDOWN && !s->peer_going_away)
+		go_away(s, SHMUX_CODE_NONE);
 	if (!err) {
 		if (flags & SHMUX_STREAM_MESSAGES)
 			st->state |= STREAM_MESSAGES;
@@ -308,6 +340,8 @@ int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)
 			continue;
 		}
 		st->state |= STREAM_ACCEPTED;
+		if (s->link->ops->accepted && !s->error)
+			s->link->ops->accepted(s->link, st->id);
 		if (st->rx_first || (st->state & STREAM_FIN_RECEIVED))
 			shmux__stream_event(st, STREAM_EVENT_READ);
 		shmux__session_get(s);
@@ -391,16 +425,6 @@ void shmux_session_uncork(struct shmux_session *s)
 	shmux__leave(s);
 }
 
-static void go_away(struct shmux_session *s, uint32_t code)
-{
-	if (s->going_away)
-		return;
-	s->going_away = true;
-	s->go_away_code = code;
-	s->owes |= OWES_GO_AWAY;
-	shmux__wake_session(s, WAIT_SESSION);
-}
-
 int shmux_session_go_away(struct shmux_session *s, uint32_t code)
 {
 	int err = shmux__enter(s);
@@ -435,8 +459,9 @@ static int drain(struct shmux_session *s, uint64_t deadline)
 	int err = 0;
 
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
-	while (s->nr_streams && !s->error && !err) {
-		err = shmux__wait(&w, deadline, shmux__owes(s));
+	while ((s->nr_streams || shmux__unsent(s)) && !s->error && !err) {
+		err = shmux__wait(&w, deadline,
+				  shmux__owes(s) || shmux__unsent(s));
 		if (!s->error && shmux__owes(s))
 			shmux__control_flush(s);
 	}

@@ -48,6 +48,8 @@ void shmux__stream_detach(struct shmux_stream *st)
 		shmux__table_release(&s->tables[role], st->id);
 	else
 		shmux__table_forget(&s->tables[role], st->id);
+	if (s->link->ops->release)
+		s->link->ops->release(s->link, st->id);
 	shmux__credit_close(st);
 	s->nr_streams--;
 	s->link->ops->announce(s->link, s->nr_streams);
@@ -122,6 +124,16 @@ int shmux_stream_shutdown(struct shmux_stream *st, unsigned int how)
 	return err;
 }
 
+void shmux__stream_reset(struct shmux_stream *st, uint32_t code)
+{
+	st->state |= STREAM_RESET;
+	st->code = code;
+	shmux__rx_discard(st);
+	shmux__credit_stop(st);
+	owe(st, STREAM_OWES_RESET);
+	shmux__wake_stream(st, WAIT_READ | WAIT_WRITE);
+}
+
 int shmux_stream_reset(struct shmux_stream *st, uint32_t code)
 {
 	struct shmux_session *s = st->s;
@@ -132,12 +144,7 @@ int shmux_stream_reset(struct shmux_stream *st, uint32_t code)
 	if ((st->state & STREAM_RESET) || s->error) {
 		err = -ECONNRESET;
 	} else {
-		st->state |= STREAM_RESET;
-		st->code = code;
-		shmux__rx_discard(st);
-		shmux__credit_stop(st);
-		owe(st, STREAM_OWES_RESET);
-		shmux__wake_stream(st, WAIT_READ | WAIT_WRITE);
+		shmux__stream_reset(st, code);
 	}
 	shmux__leave(s);
 	return err;

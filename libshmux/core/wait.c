@@ -164,7 +164,7 @@ bool shmux__watch(struct shmux_session *s, uint32_t reasons)
 		return false;
 	ring(s, arm(s, s->watch | SHMUX_ARMED_SOCKET |
 			       (wants_room(s) ? SHMUX_ARMED_ROOM : 0)));
-	news = shmux__link_ready(s->link, 0);
+	news = shmux__link_look(s->link);
 	if (wants_room(s) && s->link->ops->has_room(s->link)) {
 		if (s->wants_room) {
 			s->room_seen = true;

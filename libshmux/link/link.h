@@ -73,10 +73,25 @@ struct shmux__link_ops {
 
 	/* Make all visible. Return: bells to ring, once the lock is dropped. */
 	uint32_t (*publish)(struct shmux__link *l);
+	/*
+	 * Is there something published that is not on its way yet, for want of
+	 * room? NULL: never.
+	 */
+	bool (*unsent)(struct shmux__link *l);
 	/* Unlocked. */
 	void (*ring)(struct shmux__link *l, uint32_t bells);
 
-	/* The next frame. Return: 1, 0 if there is none, or -EPROTO. */
+	/* We have taken up a stream that the peer opened. NULL: it need not know. */
+	void (*accepted)(struct shmux__link *l, uint32_t id);
+	/* Nothing more will be said about @id. NULL: the link does not keep it. */
+	void (*release)(struct shmux__link *l, uint32_t id);
+
+	/* Has anything come? May ask the kernel, unlike ready. NULL: as ready. */
+	bool (*look)(struct shmux__link *l);
+	/*
+	 * The next frame. Return: 1, 0 if there is none; -EPROTO; -ENOMEM;
+	 * -ECONNRESET: there will be none.
+	 */
 	int (*receive)(struct shmux__link *l, struct shmux__frame *f);
 	/* Copy payload out of a frame that has no @data. */
 	void (*copy)(struct shmux__link *l, const struct shmux__frame *f,
@@ -153,8 +168,11 @@ struct shmux__link_ops {
 /* Constant once the link is open, but for the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
-	uint32_t inline_max;		/* longest payload for send; at most 4096 */
+	uint32_t inline_max;		/* longest payload for send; 4096 if with messages */
 	uint32_t append_max;		/* longest frame that append makes */
+	uint32_t piece;			/* best length of one of a long write */
+	uint32_t cost_min;		/* credit that the smallest frame costs */
+	uint32_t first_grant;		/* of us to streams, if the wire says; or 0 */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
 	uint32_t chunks_kept;		/* that may be kept long before they are sent */
 	uint32_t peer_first_grant;	/* credit that our streams start with */
@@ -166,6 +184,8 @@ struct shmux__link {
 	struct shmux_peer peer;
 	bool tells_death;		/* to a sleeper, at once */
 	bool rings_free;		/* with a sleep: one system call */
+	bool never_stops;		/* it cannot say that we read no more */
+	bool forgives;			/* who exceeds its credit loses the stream alone */
 
 	bool behind;			/* the peer: chunks come back slowly */
 	uint64_t frames_sent;		/* counted by shmux__link_send() */

@@ -38,6 +38,13 @@ _Static_assert(SHMUX_SLOT_FIRST_BODY + 8 == SHMUX_SLOT_SIZE &&
 /* Small payloads are put together in records up to here. */
 #define APPEND_MAX 4096u
 
+/*
+ * A write goes out in pieces, so that the peer copies the first out while the next
+ * is copied in: 4 KB there and back take 2.2 µs in four pieces, 2.4 in one, 2.6 in
+ * a chunk.
+ */
+#define PIECE 1024u
+
 /* So many ends can be said though payload has filled the ring. */
 #define KEPT_FOR_CONTROL 64u
 
@@ -223,6 +230,8 @@ int shmux__shm_open(struct shmux__region *region,
 	 * eighths: so whoever waits for room has it once the ring is drained.
 	 */
 	s->link.chunks_kept = own.ring_slots / 8 * 3;
+	s->link.piece = at_most(PIECE, s->link.inline_max);
+	s->link.cost_min = SHMUX_CREDIT_MIN;
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
 	s->link.peer_first_grant = peer.first_grant;

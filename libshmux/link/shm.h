@@ -313,6 +313,14 @@ static inline bool shmux__link_ready(struct shmux__link *l, uint32_t reasons)
 	return l->ops->ready(l, reasons);
 }
 
+/* Has anything come? Under the lock. */
+static inline bool shmux__link_look(struct shmux__link *l)
+{
+	if (shmux__link_is_shm(l))
+		return shmux__shm_ready(shmux__shm(l), 0);
+	return l->ops->look ? l->ops->look(l) : l->ops->ready(l, 0);
+}
+
 static inline int shmux__link_receive(struct shmux__link *l,
 				      struct shmux__frame *f)
 {

@@ -15,6 +15,12 @@
 #include "core/core.h"
 #include "far.h"
 
+/* What a record of @len bytes of payload costs. */
+static inline uint32_t record_cost(uint32_t len)
+{
+	return len > SHMUX_CREDIT_MIN ? len : SHMUX_CREDIT_MIN;
+}
+
 static inline struct shmux__shm *attacker_shm(struct shmux_session *s)
 {
 	return shmux__shm(s->link);

@@ -82,7 +82,7 @@ static bool flood_one(struct shmux_session *s, const struct flood *flood, uint32
 {
 	static char body[65536];
 	struct frame f = flood_record(flood, flooded[i].nr_said);
-	uint32_t cost = shmux__cost(f.len), id = attacker_id(s, i, 1);
+	uint32_t cost = record_cost(f.len), id = attacker_id(s, i, 1);
 	struct shmux_body_descriptor at = { attacker_header(s)->arena_offset, f.len };
 	struct shmux__producer *tx = &attacker_shm(s)->tx;
 	uint32_t none = 0;

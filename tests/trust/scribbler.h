@@ -229,7 +229,7 @@ static inline void scribbler_open(struct scribbler *sc, uint32_t index)
 
 static inline void scribbler_send(struct scribbler *sc, struct scribbled_stream *st)
 {
-	uint32_t len = scribbler_len(sc, st), flags = 0, cost = shmux__cost(len);
+	uint32_t len = scribbler_len(sc, st), flags = 0, cost = record_cost(len);
 	uint32_t arena = scribbler_arena(sc);
 
 	if (!len || st->fin)
@@ -571,7 +571,7 @@ static inline bool mutate_payload(struct scribbler *sc)
 	} else if (!scribbler_say(sc, SHMUX_FRAME_DATA, flags, st->id, scribbler_payload, len)) {
 		return false;
 	}
-	st->credit -= shmux__cost(len);
+	st->credit -= record_cost(len);
 	return true;
 }
 
@@ -590,7 +590,7 @@ static inline bool mutate_descriptor(struct scribbler *sc)
 	body[1] = random_between(&sc->random, len / 2, len);
 	if (!scribbler_say(sc, SHMUX_FRAME_DESCRIPTOR, 0, st->id, body, 8))
 		return false;
-	st->credit -= shmux__cost(body[1]);
+	st->credit -= record_cost(body[1]);
 	return true;
 }
 

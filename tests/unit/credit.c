@@ -17,6 +17,7 @@ enum {
 
 FIXTURE(credit)
 {
+	struct shmux__link link;
 	struct shmux_session session;
 	struct shmux_stream streams[NR_STREAMS];
 };
@@ -26,6 +27,7 @@ FIXTURE_SETUP(credit)
 	int i;
 
 	memset(self, 0, sizeof(*self));
+	self->session.link = &self->link;
 	self->session.options.budget = 16 * WINDOW;
 	self->session.options.window = WINDOW;
 	self->session.options.first_grant = FIRST;

@@ -62,7 +62,8 @@ FIXTURE(rx)
 
 FIXTURE_SETUP(rx)
 {
-	self->link = (struct shmux__link){ .ops = &ops, .peer_arena_size = 1 << 20 };
+	self->link = (struct shmux__link){ .ops = &ops, .cost_min = SHMUX_CREDIT_MIN,
+					     .peer_arena_size = 1 << 20 };
 	self->session.link = &self->link;
 	self->session.options.window = WINDOW;
 	self->session.options.budget = WINDOW;
@@ -91,7 +92,7 @@ static void receive(struct __test_metadata *_metadata, FIXTURE_DATA(rx) * self, 
 {
 	bool chunk = random_between(&self->random, 0, 9) == 0;
 	uint32_t len = random_between(&self->random, 0, chunk ? CHUNKED : FRAGMENT);
-	uint32_t at = self->whole_len + self->part_len, cost = shmux__cost(len);
+	uint32_t at = self->whole_len + self->part_len, cost = shmux__cost(&self->link, len);
 	struct shmux__frame f = { .len = len, .flags = more ? SHMUX_FLAG_MORE : 0 };
 	uint64_t src;
 	char *data;
@@ -232,7 +233,7 @@ static uint32_t receive_chunk(struct __test_metadata *_metadata, FIXTURE_DATA(rx
 			      uint32_t len, uint32_t pos)
 {
 	struct shmux__frame f = { .len = len, .handle = chunk_lend(len) };
-	uint32_t cost = shmux__cost(len);
+	uint32_t cost = shmux__cost(&self->link, len);
 
 	pattern_fill(chunks[f.handle], len, 0, f.handle);
 	f.data = chunks[f.handle];
