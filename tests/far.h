@@ -37,6 +37,7 @@ struct side {
 	struct shmux_listener *listener;
 	struct shmux_context *context;
 	int fd;				/* see far_start_with(), or -1 */
+	int out_fd;			/* see far_start_giving(), or -1 */
 
 	/* Of the call that is running. */
 	const void *in;
@@ -81,6 +82,10 @@ int far_start(struct far *far, enum far_place place);
 
 /* The same, handing @fd over as side->fd. A child closes @near_fd. */
 int far_start_with(struct far *far, enum far_place place, int fd, int near_fd);
+
+/* The same with two: side->fd and side->out_fd. One of two may be -1. */
+int far_start_giving(struct far *far, enum far_place place, const int given[2],
+		     const int kept[2]);
 
 /* Run @fn over there, with copies of @in and @out. Return: what it returned. */
 int64_t far_call(struct far *far, side_fn fn, const void *in, size_t in_len, void *out,

@@ -14,6 +14,8 @@ enum pair_kind {
 	PAIR_SAME_PROCESS,	/* both ends attach to a pair (over.h), here */
 	PAIR_TWO_PROCESSES,	/* the far end is a child's */
 	PAIR_LISTENER,		/* a child listens by name, we dial */
+	PAIR_YAMUX_SOCKET,	/* yamux with a child over a socket */
+	PAIR_YAMUX_PIPES,	/* over two pipes */
 };
 
 struct pair {
@@ -27,6 +29,25 @@ struct pair {
 int pair_open(struct pair *pair, enum pair_kind kind,
 	      const struct shmux_session_options *near,
 	      const struct shmux_session_options *far);
+
+static inline bool pair_is_yamux(enum pair_kind kind)
+{
+	return kind == PAIR_YAMUX_SOCKET || kind == PAIR_YAMUX_PIPES;
+}
+
+/* In a test: over yamux it proves nothing, and why. */
+#define NOT_OVER_YAMUX(why)                                                               \
+	do {                                                                              \
+		if (pair_is_yamux(variant->kind))                                         \
+			SKIP(return, "yamux " why);                                       \
+	} while (0)
+
+/*
+ * As far_call(), while we serve the session: what was taken without waiting may go
+ * out only by and by.
+ */
+int64_t pair_call(struct pair *pair, side_fn fn, const void *in, size_t in_len, void *out,
+		  size_t out_len);
 
 /* Open a stream from near to far, where it becomes side->stream. */
 int pair_open_stream(struct pair *pair, unsigned int flags, struct shmux_stream **near);
@@ -50,7 +71,8 @@ struct shmux_session_counters session_counters(struct shmux_session *session);
 	(&(struct shmux_session_options){                                                 \
 		.size = sizeof(struct shmux_session_options), __VA_ARGS__ })
 
-#define PAIR_VARIANTS(fixture)                                                            \
+/* What is about rings, arenas, bells or messages: yamux has none. */
+#define PAIR_VARIANTS_OF_REGIONS(fixture)                                                 \
 	FIXTURE_VARIANT(fixture)                                                          \
 	{                                                                                 \
 		enum pair_kind kind;                                                      \
@@ -66,6 +88,17 @@ struct shmux_session_counters session_counters(struct shmux_session *session);
 	FIXTURE_VARIANT_ADD(fixture, listener)                                            \
 	{                                                                                 \
 		.kind = PAIR_LISTENER,                                                    \
+	}
+
+#define PAIR_VARIANTS(fixture)                                                            \
+	PAIR_VARIANTS_OF_REGIONS(fixture);                                                \
+	FIXTURE_VARIANT_ADD(fixture, yamux_socket)                                        \
+	{                                                                                 \
+		.kind = PAIR_YAMUX_SOCKET,                                                \
+	};                                                                                \
+	FIXTURE_VARIANT_ADD(fixture, yamux_pipes)                                         \
+	{                                                                                 \
+		.kind = PAIR_YAMUX_PIPES,                                                 \
 	}
 
 /* In a FIXTURE_TEARDOWN, after the near streams have been closed. */

@@ -328,6 +328,19 @@ static inline bool shmux__unsent(struct shmux_session *s)
 	       s->link->ops->unsent(s->link);
 }
 
+/* wait.c: see below */
+void shmux__tell_left_slow(struct shmux_session *s);
+
+/*
+ * A call has taken in more than it took note of: the kernel has it no more, and so
+ * wakes nobody for it. In shared memory it lies where it did.
+ */
+static inline void shmux__tell_left(struct shmux_session *s)
+{
+	if (!shmux__link_is_shm(s->link))
+		shmux__tell_left_slow(s);
+}
+
 /* Begin a call. Return: 0 with the lock held, or -ECHILD. */
 static inline int shmux__enter(struct shmux_session *s)
 {
@@ -341,8 +354,10 @@ static inline int shmux__enter(struct shmux_session *s)
 static inline void shmux__drain(struct shmux_session *s)
 {
 	if ((!s->leader || s->leader_asleep) && !s->error &&
-	    shmux__link_look(s->link))
+	    shmux__link_look(s->link)) {
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
+		shmux__tell_left(s);
+	}
 }
 
 /* End a call. */

@@ -17,6 +17,7 @@
 #include "core/meeting.h"
 #include "core/options.h"
 #include "core/who.h"
+#include "link/bytes.h"
 #include "region/device.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
@@ -218,6 +219,30 @@ int shmux_session_attach(int fd, enum shmux_role role,
 		err = meet(&m, "", &terms, session);
 		shmux__meeting_close(&m);
 	}
+	errno = saved;
+	return err;
+}
+
+int shmux_session_yamux(int in, int out, enum shmux_role role,
+			const struct shmux_session_options *options,
+			struct shmux_session **session)
+{
+	struct shmux_session_options o;
+	struct shmux__link *link;
+	int err, saved = errno;
+
+	err = shmux__options_resolve(options, &o, NULL);
+	if (!err && role != SHMUX_ROLE_DIALLER && role != SHMUX_ROLE_ACCEPTOR)
+		err = -EINVAL;
+	if (err) {
+		close(in);
+		if (out != in)
+			close(out);
+	} else {
+		err = shmux__bytes_open(in, out, role, &link);
+	}
+	if (!err)
+		err = shmux__session_new(link, &o, "", session);
 	errno = saved;
 	return err;
 }

@@ -221,6 +221,8 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 			shmux__events_tell(s);
 		}
 	}
+	if (!leads)
+		shmux__tell_left(s);
 	s->in_pump = false;
 	shmux__leave(s);
 	return nr;

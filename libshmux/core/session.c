@@ -453,20 +453,26 @@ int shmux_session_go_away_code(struct shmux_session *s, uint32_t *code)
 	return err;
 }
 
+/* Is there a stream, or something of one that is over and not on its way yet? */
+static bool is_open(struct shmux_session *s)
+{
+	return s->nr_streams || shmux__unsent(s);
+}
+
 static int drain(struct shmux_session *s, uint64_t deadline)
 {
 	struct shmux__waiter w;
 	int err = 0;
 
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
-	while ((s->nr_streams || shmux__unsent(s)) && !s->error && !err) {
+	while (is_open(s) && !s->error && !err) {
 		err = shmux__wait(&w, deadline,
 				  shmux__owes(s) || shmux__unsent(s));
 		if (!s->error && shmux__owes(s))
 			shmux__control_flush(s);
 	}
 	shmux__wait_end(&w);
-	if (!s->nr_streams)
+	if (!is_open(s))
 		return 0;
 	return s->error ? s->error : err;
 }
@@ -531,15 +537,12 @@ int shmux_session_close(struct shmux_session *s, uint64_t deadline)
 			drain(s, deadline);
 		else
 			shmux__drain(s);
-		/* However it ended: this tells. */
-		if (s->nr_streams && !s->error)
-			err = -ETIMEDOUT;
-		else
-			err = 0;
 	}
 	if (!s->error) {
 		shmux__control_flush(s);
 		shmux__publish(s);
+		/* However it ended: this tells. */
+		err = is_open(s) ? -ETIMEDOUT : 0;
 		shmux__session_die(s, -ECONNRESET);
 	}
 	s->notify = NULL;

@@ -184,6 +184,16 @@ static void tell_poller(struct shmux_session *s)
 		s->notify(s->notify_arg);
 }
 
+void shmux__tell_left_slow(struct shmux_session *s)
+{
+	if (s->error || !s->link->ops->ready(s->link, 0))
+		return;
+	if (s->leader && s->leader_asleep)
+		shmux__wake(s->leader);
+	else if (!s->leader && s->watch && !s->in_pump)
+		tell_poller(s);
+}
+
 void shmux__room_wanted(struct shmux_session *s)
 {
 	if (s->error || s->in_pump)

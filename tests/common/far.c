@@ -69,8 +69,10 @@ static void side_close(struct side *side)
 	shmux_session_close(side->session, 0);
 	if (side->fd >= 0)
 		close(side->fd);
+	if (side->out_fd >= 0)
+		close(side->out_fd);
 	memset(side, 0, sizeof(*side));
-	side->fd = -1;
+	side->fd = side->out_fd = -1;
 }
 
 void side_add(struct side *side, struct shmux_stream *stream)
@@ -89,11 +91,11 @@ void side_add(struct side *side, struct shmux_stream *stream)
 }
 
 /* The child's life. Return: its exit status. */
-static int child_main(int control, int fd)
+static int child_main(int control, const int given[2])
 {
-	struct side side = { .fd = fd };
+	struct side side = { .fd = given[0], .out_fd = given[1] };
 	struct command command;
-	int nr_fds = process_nr_fds() - (fd >= 0);
+	int nr_fds = process_nr_fds() - (given[0] >= 0) - (given[1] >= 0);
 	int64_t result;
 	void *in, *out;
 
@@ -132,13 +134,27 @@ int far_start(struct far *far, enum far_place place)
 
 int far_start_with(struct far *far, enum far_place place, int fd, int near_fd)
 {
+	return far_start_giving(far, place, (int[2]){ fd, -1 }, (int[2]){ near_fd, -1 });
+}
+
+static void close_both(const int fds[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+int far_start_giving(struct far *far, enum far_place place, const int given[2],
+		     const int kept[2])
+{
 	pid_t parent = getpid();
 	int fds[2];
 
 	memset(far, 0, sizeof(*far));
 	far->place = place;
 	far->control = -1;
-	far->side.fd = fd;
+	far->side.fd = given[0];
+	far->side.out_fd = given[1];
 	if (place == FAR_SAME_PROCESS)
 		return 0;
 
@@ -152,17 +168,15 @@ int far_start_with(struct far *far, enum far_place place, int fd, int near_fd)
 	}
 	if (!far->pid) {
 		close(fds[0]);
-		if (near_fd >= 0)
-			close(near_fd);
+		close_both(kept);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(2);
-		_exit(child_main(fds[1], fd));
+		_exit(child_main(fds[1], given));
 	}
 	close(fds[1]);
-	if (fd >= 0)
-		close(fd);
-	far->side.fd = -1;
+	close_both(given);
+	far->side.fd = far->side.out_fd = -1;
 	far->control = fds[0];
 	return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* pair.c - makes sessions between a test and its far side */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +32,16 @@ static int64_t side_attach(struct side *side)
 	side->fd = -1;
 	return shmux_session_attach(fd, SHMUX_ROLE_ACCEPTOR, recipe_options(recipe),
 				    shmux_now() + LONG_ENOUGH, &side->session);
+}
+
+static int64_t side_yamux(struct side *side)
+{
+	const struct recipe *recipe = side->in;
+	int in = side->fd, out = side->out_fd;
+
+	side->fd = side->out_fd = -1;
+	return shmux_session_yamux(in, out < 0 ? in : out, SHMUX_ROLE_ACCEPTOR,
+				   recipe_options(recipe), &side->session);
 }
 
 static int64_t side_listen(struct side *side)
@@ -78,6 +90,45 @@ static int pair_attach(struct pair *pair, enum pair_kind kind, struct recipe *re
 	return ret ? ret : far_ret;
 }
 
+/* What the near end reads from and writes to, and the far; one for both, and -1. */
+static int open_wires(enum pair_kind kind, int near[2], int far[2])
+{
+	int there[2], back[2];
+
+	near[1] = far[1] = -1;
+	if (kind == PAIR_YAMUX_SOCKET) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, there))
+			return -errno;
+		near[0] = there[0];
+		far[0] = there[1];
+		return 0;
+	}
+	if (pipe2(there, O_CLOEXEC) || pipe2(back, O_CLOEXEC))
+		return -errno;
+	near[0] = back[0];
+	near[1] = there[1];
+	far[0] = there[0];
+	far[1] = back[1];
+	return 0;
+}
+
+static int pair_yamux(struct pair *pair, enum pair_kind kind, struct recipe *recipe,
+		      const struct shmux_session_options *options)
+{
+	int near[2], far[2], ret, far_ret;
+
+	ret = open_wires(kind, near, far);
+	if (!ret)
+		ret = far_start_giving(&pair->far, FAR_CHILD, far, near);
+	if (ret)
+		return ret;
+	far_begin(&pair->far, side_yamux, recipe, sizeof(*recipe), 0);
+	ret = shmux_session_yamux(near[0], near[1] < 0 ? near[0] : near[1],
+				  SHMUX_ROLE_DIALLER, options, &pair->session);
+	far_ret = (int)far_finish(&pair->far, NULL);
+	return ret ? ret : far_ret;
+}
+
 static int pair_dial(struct pair *pair, struct recipe *recipe,
 		     const struct shmux_session_options *near)
 {
@@ -109,6 +160,8 @@ int pair_open(struct pair *pair, enum pair_kind kind, const struct shmux_session
 	}
 	if (kind == PAIR_LISTENER)
 		return pair_dial(pair, &recipe, near);
+	if (kind == PAIR_YAMUX_SOCKET || kind == PAIR_YAMUX_PIPES)
+		return pair_yamux(pair, kind, &recipe, near);
 	return pair_attach(pair, kind, &recipe, near);
 }
 
@@ -117,6 +170,20 @@ int pair_open_stream(struct pair *pair, unsigned int flags, struct shmux_stream 
 	int ret = shmux_session_open(pair->session, flags, near);
 
 	return ret ? ret : far_accept(&pair->far, 0);
+}
+
+int64_t pair_call(struct pair *pair, side_fn fn, const void *in, size_t in_len, void *out,
+		  size_t out_len)
+{
+	struct pollfd polled = { .fd = shmux_session_fd(pair->session), .events = POLLIN };
+
+	far_begin(&pair->far, fn, in, in_len, out_len);
+	while (!far_is_done(&pair->far)) {
+		poll(&polled, 1, 1);
+		if (session_pump(pair->session) < 0)
+			break;
+	}
+	return far_finish(&pair->far, out);
 }
 
 int pair_close(struct pair *pair)

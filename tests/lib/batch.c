@@ -15,7 +15,7 @@ FIXTURE(batch)
 	struct shmux_stream *near;
 };
 
-PAIR_VARIANTS(batch);
+PAIR_VARIANTS_OF_REGIONS(batch);
 
 FIXTURE_SETUP(batch)
 {

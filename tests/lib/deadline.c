@@ -55,16 +55,16 @@ static int64_t read_some(void *arg)
 }
 
 /* The far end gets the first @len bytes of write_much(), and not one more. */
-static void check_far_gets_just(struct __test_metadata *_metadata, struct far *far,
+static void check_far_gets_just(struct __test_metadata *_metadata, struct pair *pair,
 				struct shmux_stream *near, int64_t len)
 {
 	struct bulk bulk = { .len = (uint64_t)len, .piece = 10000, .seed = 6 };
 	char byte;
 
-	ASSERT_EQ(len, far_call(far, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
-	EXPECT_EQ(-EAGAIN, far_try_read(far, &byte, 1));
+	ASSERT_EQ(len, pair_call(pair, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
+	EXPECT_EQ(-EAGAIN, far_try_read(&pair->far, &byte, 1));
 	ASSERT_EQ(0, shmux_stream_shutdown(near, SHMUX_WRITE));
-	EXPECT_EQ(0, far_read(far, &byte, 1));
+	EXPECT_EQ(0, far_read(&pair->far, &byte, 1));
 }
 
 static int64_t side_read_one(struct side *side)
@@ -154,7 +154,7 @@ TEST_F(deadline, timed_out_write_says_how_much_was_taken_and_sends_nothing_later
 	ASSERT_LT(0, n);
 	ASSERT_LT(n, MUCH);
 
-	check_far_gets_just(_metadata, self->far, self->near, n);
+	check_far_gets_just(_metadata, &self->pair, self->near, n);
 }
 
 TEST_F(deadline, write_that_has_taken_nothing_times_out)
@@ -220,7 +220,7 @@ TEST_F(deadline, write_in_progress_is_woken_with_what_it_has_done)
 	n = worker_join(&writer);
 	ASSERT_LT(0, n);
 	ASSERT_LT(n, MUCH);
-	check_far_gets_just(_metadata, self->far, self->near, n);
+	check_far_gets_just(_metadata, &self->pair, self->near, n);
 }
 
 TEST_F(deadline, unblock_cancels_a_read_in_progress)
@@ -250,7 +250,7 @@ TEST_F(deadline, unblock_cancels_a_write_in_progress_with_what_it_has_done)
 	n = worker_join(&writer);
 	ASSERT_LT(0, n);
 	ASSERT_LT(n, MUCH);
-	check_far_gets_just(_metadata, self->far, self->near, n);
+	check_far_gets_just(_metadata, &self->pair, self->near, n);
 }
 
 TEST_F(deadline, unblock_of_one_direction_leaves_the_other_alone)

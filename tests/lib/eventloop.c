@@ -169,6 +169,7 @@ TEST_F(eventloop, reset_is_an_event_for_reader_and_writer)
 
 TEST_F(eventloop, stop_sending_is_an_event_for_the_writer)
 {
+	NOT_OVER_YAMUX("does not tell that nobody reads any more");
 	settle(_metadata, self->session);
 	ASSERT_EQ(0, far_shutdown(self->far, SHMUX_READ));
 
@@ -201,6 +202,7 @@ TEST_F(eventloop, room_for_an_open_after_there_was_none_is_an_event)
 	struct pair pair;
 	int nr = 0, err = 0;
 
+	NOT_OVER_YAMUX("has no ring");
 	ASSERT_EQ(0, pair_open(&pair, variant->kind, SESSION_OPTIONS(.ring_slots = SLOTS), NULL));
 	ASSERT_LE(0, shmux_session_fd(pair.session));
 	settle(_metadata, pair.session);

@@ -20,7 +20,7 @@ FIXTURE(fork)
 	struct shmux_stream *near;
 };
 
-PAIR_VARIANTS(fork);
+PAIR_VARIANTS_OF_REGIONS(fork);
 
 FIXTURE_SETUP(fork)
 {

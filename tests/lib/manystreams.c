@@ -36,7 +36,7 @@ FIXTURE(manystreams)
 	uint32_t nr; /* streams in @near */
 };
 
-PAIR_VARIANTS(manystreams);
+PAIR_VARIANTS_OF_REGIONS(manystreams);
 
 static int64_t side_rss(struct side *side)
 {

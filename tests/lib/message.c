@@ -17,7 +17,7 @@ FIXTURE(message)
 	char *buf; /* of @max + 1 bytes */
 };
 
-PAIR_VARIANTS(message);
+PAIR_VARIANTS_OF_REGIONS(message);
 
 FIXTURE_SETUP(message)
 {
@@ -549,7 +549,7 @@ FIXTURE(part)
 	char *buf; /* of LONG bytes */
 };
 
-PAIR_VARIANTS(part);
+PAIR_VARIANTS_OF_REGIONS(part);
 
 enum {
 	LONG = 200000
@@ -704,7 +704,7 @@ FIXTURE(tight)
 	struct shmux_stream *near[4];
 };
 
-PAIR_VARIANTS(tight);
+PAIR_VARIANTS_OF_REGIONS(tight);
 
 enum {
 	TIGHT_LEN = 60000

@@ -21,7 +21,7 @@ FIXTURE(stall)
 	struct shmux_stream *near;	/* the one that is read */
 };
 
-PAIR_VARIANTS(stall);
+PAIR_VARIANTS_OF_REGIONS(stall);
 
 FIXTURE_SETUP(stall)
 {
@@ -420,7 +420,7 @@ FIXTURE(scattered)
 	struct shmux_stream *stalled, *near;
 };
 
-PAIR_VARIANTS(scattered);
+PAIR_VARIANTS_OF_REGIONS(scattered);
 
 enum {
 	BLOCK = 4 * KIB,

@@ -285,7 +285,7 @@ TEST_F(stream, try_write_takes_what_there_is_room_for_and_loses_nothing)
 	ASSERT_LT(0, taken);
 	bulk.len = taken;
 	ASSERT_EQ((int64_t)taken,
-		  far_call(self->far, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
+		  pair_call(&self->pair, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
 
 	/* There is room again. */
 	ASSERT_TRUE(wait_until(shmux_stream_try_write(self->near, "x", 1) == 1));
@@ -307,7 +307,7 @@ TEST_F(stream, try_write_that_takes_a_part_says_how_much)
 	ASSERT_EQ(0, shmux_stream_shutdown(self->near, SHMUX_WRITE));
 
 	bulk.len = (uint64_t)n;
-	EXPECT_EQ(n, far_call(self->far, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
+	EXPECT_EQ(n, pair_call(&self->pair, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
 	check_far_ended(_metadata, self->far);
 }
 
@@ -402,6 +402,7 @@ TEST_F(stream, both_directions_may_end_each_in_its_time)
 
 TEST_F(stream, first_write_after_the_peers_stop_sending_is_epipe)
 {
+	NOT_OVER_YAMUX("does not tell that nobody reads any more");
 	ASSERT_EQ(1, shmux_stream_write(self->near, "x", 1));
 	ASSERT_EQ(0, far_shutdown(self->far, SHMUX_READ));
 
@@ -439,6 +440,7 @@ TEST_F(stream, blocked_writer_wakes_at_the_peers_stop_sending)
 	struct worker writer;
 	int64_t written;
 
+	NOT_OVER_YAMUX("does not tell that nobody reads any more");
 	worker_start(&writer, write_much, self->near);
 	ASSERT_TRUE(worker_wait_blocked(&writer));
 	ASSERT_EQ(0, far_shutdown(self->far, SHMUX_READ));
@@ -454,6 +456,7 @@ TEST_F(stream, reset_tells_the_peer_its_code)
 {
 	uint32_t code = 0;
 
+	NOT_OVER_YAMUX("carries no code");
 	EXPECT_EQ(-ENODATA, shmux_stream_reset_code(self->near, &code));
 	ASSERT_EQ(0, far_reset(self->far, SHMUX_CODE_USER + 44));
 
@@ -533,6 +536,7 @@ TEST_F(stream, what_was_written_before_close_is_delivered_then_the_end)
 
 TEST_F(stream, writing_to_a_closed_peer_is_epipe)
 {
+	NOT_OVER_YAMUX("does not tell that nobody reads any more");
 	far_close(self->far);
 
 	EXPECT_EQ(-EPIPE, shmux_stream_write(self->near, "x", 1));
@@ -543,6 +547,7 @@ TEST_F(stream, closing_with_unread_bytes_does_not_disturb_the_peers_reading)
 {
 	char buf[8] = "";
 
+	NOT_OVER_YAMUX("does not tell that nobody reads any more");
 	ASSERT_EQ(5, shmux_stream_write(self->near, "first", 5));
 	ASSERT_EQ(4, far_write(self->far, "last", 4));
 	far_close(self->far);
@@ -629,6 +634,7 @@ TEST_F(stream, knows_its_addresses)
 	char local[SHMUX_ADDRESS_MAX], peer[SHMUX_ADDRESS_MAX];
 	char near_pid[32], far_pid[32];
 
+	NOT_OVER_YAMUX("does not tell who the peer is");
 	snprintf(near_pid, sizeof(near_pid), "pid:%d", getpid());
 	snprintf(far_pid, sizeof(far_pid), "pid:%d",
 		 (int)far_call(self->far, side_addresses, NULL, 0, &far, sizeof(far)));

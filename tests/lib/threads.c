@@ -331,6 +331,7 @@ TEST_F(threads, messages_of_many_writers_stay_whole)
 	struct client clients[NR_THREADS];
 	struct shmux_stream *st;
 
+	NOT_OVER_YAMUX("carries no messages");
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &st));
 	far_begin(self->far, side_read_records, NULL, 0, 0);
 	for (uint32_t i = 0; i < NR_THREADS; i++) {
@@ -370,6 +371,7 @@ TEST_F(threads, messages_are_shared_out_to_many_readers)
 	struct shmux_stream *st;
 	int64_t nr = 0;
 
+	NOT_OVER_YAMUX("carries no messages");
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &st));
 	for (int i = 0; i < NR_THREADS; i++)
 		worker_start(&readers[i], read_messages, st);
@@ -411,10 +413,13 @@ TEST_F(threads, streams_are_shared_out_to_many_acceptors)
 
 	for (int i = 0; i < NR_THREADS; i++)
 		worker_start(&acceptors[i], accept_until_go_away, self->session);
-	far_begin(self->far, side_open_many, NULL, 0, 0);
-	for (int i = 0; i < NR_THREADS; i++)
+	EXPECT_EQ(0, far_call(self->far, side_open_many, NULL, 0, NULL, 0));
+	for (int i = 0; i < NR_THREADS; i++) {
+		/* What found no room goes out while it is in a call. */
+		while (!worker_is_done(&acceptors[i]))
+			ASSERT_LE(0, far_pump(self->far));
 		nr += worker_join(&acceptors[i]);
-	EXPECT_EQ(0, far_finish(self->far, NULL));
+	}
 	EXPECT_EQ(effort_count(500), nr);
 }
 

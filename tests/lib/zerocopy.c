@@ -18,7 +18,7 @@ FIXTURE(zerocopy)
 	struct shmux_stream *near;
 };
 
-PAIR_VARIANTS(zerocopy);
+PAIR_VARIANTS_OF_REGIONS(zerocopy);
 
 FIXTURE_SETUP(zerocopy)
 {

@@ -26,6 +26,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,7 +80,8 @@
 	X(socket, EMFILE, ENFILE, ENOMEM, ENOBUFS)                       \
 	X(syscall, EINTR, EMFILE, ENFILE, ENOMEM, EAGAIN, ENOSYS, EPERM) \
 	X(timerfd_create, EMFILE, ENFILE, ENOMEM)                        \
-	X(unlink, EACCES, ENOMEM)
+	X(unlink, EACCES, ENOMEM)                                        \
+	X(writev, EINTR, EAGAIN, ENOMEM)
 
 #define NUMBER(name, ...) FN_##name,
 enum {
@@ -213,6 +215,7 @@ PLAIN(int, setsockopt, (int fd, int level, int option, const void *value, sockle
 PLAIN(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 PLAIN(int, timerfd_create, (int clock, int flags), (clock, flags))
 PLAIN(int, unlink, (const char *path), (path))
+PLAIN(ssize_t, writev, (int fd, const struct iovec *iov, int nr), (fd, iov, nr))
 
 /* EINVAL is for what a kernel before 6.3 does not know. */
 int memfd_create(const char *name, unsigned int flags)

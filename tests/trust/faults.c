@@ -1570,11 +1570,92 @@ TEST_F(storm, does_not_end_a_dial_that_waits_for_a_backlog)
 	EXPECT_EQ(0, weather(_metadata, self, wait_for_listener, third_accepts_now));
 }
 
+/* --- over a wire ------------------------------------------------------------- */
+
+static const char *const yamux_meets[] = { "calloc", "epoll_create1", "epoll_ctl", "eventfd",
+					   "fstat",  "getsockopt",    "malloc",	   "open",
+					   "realloc", "recv",	      "sendmsg",   "writev",
+					   NULL };
+
+/* The other end, by hand: takes a stream with four bytes, and says four. */
+static bool answer_by_hand(int in, int out)
+{
+	static const unsigned char pong[] = "\0\0\0\2\0\0\0\1\0\0\0\4pong";
+	unsigned char ping[28];
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(ping) && (n = read(in, ping + len, sizeof(ping) - len)) > 0)
+		len += (size_t)n;
+	return len == sizeof(ping) && !memcmp(ping + 24, "ping", 4) &&
+	       write(out, pong, sizeof(pong) - 1) == sizeof(pong) - 1;
+}
+
+static int talk_yamux(struct shmux_session *s, int in, int out)
+{
+	struct shmux_stream *st;
+	struct shmux_event events[4];
+	char buf[4];
+	ssize_t n;
+	int ret = LIB(shmux_session_open(s, 0, &st));
+
+	if (ret)
+		return ret;
+	n = LIB(shmux_stream_write(st, "ping", 4));
+	if (n == 4)
+		n = LIB(shmux_session_fd(s));
+	if (n >= 0)
+		n = LIB(shmux_session_pump(s, events, 4));
+	if (n >= 0 && LIB(shmux_session_state(s)) == SHMUX_SESSION_DEAD)
+		n = -ECONNRESET;
+	if (n >= 0 && !answer_by_hand(in, out))
+		n = WRONG("no ping came");
+	if (n >= 0)
+		n = LIB(shmux_stream_read(st, buf, sizeof(buf)));
+	ret = n == 4 ? 0 : n < 0 ? (int)n : WRONG("no pong came");
+	LIB_VOID(shmux_stream_close(st));
+	return ret;
+}
+
+static int scene_yamux(FIXTURE_DATA(faults) *self)
+{
+	int in[2], out[2], ret;
+	struct shmux_session *s;
+
+	if (self->role == SHMUX_ROLE_DIALLER) {
+		if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+			return WRONG("no pipes");
+		ret = LIB(shmux_session_yamux(in[0], out[1], SHMUX_ROLE_DIALLER, OPTIONS, &s));
+	} else {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in))
+			return WRONG("no sockets");
+		out[0] = dup(in[1]);
+		ret = LIB(shmux_session_yamux(in[0], in[0], SHMUX_ROLE_DIALLER, OPTIONS, &s));
+	}
+	if (!ret) {
+		ret = talk_yamux(s, out[0], in[1]);
+		LIB(shmux_session_close(s, 0));
+	}
+	close(in[1]);
+	close(out[0]);
+	return ret;
+}
+
+static const char *const no_meets[] = { NULL };
+
+TEST_F_TIMEOUT(faults, yamux_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	self->role = SHMUX_ROLE_DIALLER;
+	walk(_metadata, self, scene_yamux, no_meets);
+	self->role = SHMUX_ROLE_ACCEPTOR;
+	walk(_metadata, self, scene_yamux, yamux_meets);
+}
+
 /* --- nothing is left out ---------------------------------------------------- */
 
 static const char *const *const all_meets[] = {
 	dial_meets,  context_meets, backlog_meets, open_meets, receive_meets, events_meets,
-	sleep_meets, attach_meets,  listen_meets,  path_meets, accept_meets,
+	sleep_meets, attach_meets,  listen_meets,  path_meets, accept_meets,  yamux_meets,
 };
 
 /* What the library imports and no walk goes through, and why not. */
@@ -1583,23 +1664,33 @@ static const struct {
 	const char *reason;
 } spared[] = {
 	{ "clock_gettime", "CLOCK_MONOTONIC is always there" },
+	{ "dup3", "onto a descriptor of our own; who waits for the end has it at close" },
 	{ "free", "returns nothing" },
 	{ "getegid", "cannot fail" },
 	{ "geteuid", "cannot fail" },
 	{ "getpid", "cannot fail" },
+	{ "getrandom", "anything will do" },
 	{ "getrlimit", "the limit exists, and is our own" },
 	{ "ioctl", "what the module answers is kmod/failnth's matter; others know none" },
+	{ "isatty", "an answer is all that matters, and none is a no" },
 	{ "memcpy", "cannot fail" },
+	{ "memmove", "cannot fail" },
 	{ "memset", "cannot fail" },
 	{ "munmap", "whole mappings; if one stays nobody can do anything about it" },
 	{ "pthread_atfork", "is linked in, not imported; listen hands its error on" },
 	{ "pthread_mutex_lock", "a plain mutex, used as it should be" },
 	{ "pthread_mutex_unlock", "likewise" },
 	{ "pthread_once", "cannot fail" },
+	{ "pthread_sigmask", "cannot fail as it is used" },
 	{ "readlink", "an answer is all that matters, and none is a no" },
-	{ "read", "our own eventfds, which do not block, and say no more than that" },
+	{ "read", "our own eventfds, which do not block, and say no more than that; and pipes, as recv" },
 	{ "sched_yield", "cannot fail" },
 	{ "shutdown", "fails when nobody is there to be told" },
+	{ "sigaddset", "cannot fail" },
+	{ "sigemptyset", "cannot fail" },
+	{ "sigismember", "cannot fail" },
+	{ "sigpending", "cannot fail" },
+	{ "sigtimedwait", "finds no signal, at worst" },
 	{ "snprintf", "plain conversions" },
 	{ "socketpair", "is all there is to shmux_session_pair(), which hands its error on" },
 	{ "strchr", "cannot fail" },

@@ -37,7 +37,7 @@ FIXTURE(handover)
 	bool reading;
 };
 
-PAIR_VARIANTS(handover);
+PAIR_VARIANTS_OF_REGIONS(handover);
 
 static int64_t read_one(void *arg)
 {

@@ -149,6 +149,41 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
 				   uint64_t deadline,
 				   struct shmux_session **session);
 
+/**
+ * shmux_session_yamux() - a session over any two descriptors, speaking yamux
+ * @in: what to read from
+ * @out: what to write to; may be @in
+ * @role: yamux's client is the dialler, its server the acceptor
+ * @options: or NULL; what is about rings, arenas and messages has no meaning here
+ * @session: out
+ *
+ * For a peer that shares no memory with us, as behind a child's standard input and
+ * output, or that speaks yamux version 0 by another library (the protocol is
+ * specified in hashicorp/yamux, spec.md). Connected stream sockets, pipes and
+ * terminals will do. Both are the session's from now on, closed on failure too;
+ * nothing about descriptions that others may share is changed. Does not block:
+ * yamux begins without a word.
+ *
+ * What yamux cannot say is done without: a stream has no messages and cannot be
+ * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
+ * SHMUX_CODE_NONE; shutting down SHMUX_READ alone is not told to the peer, whose
+ * writes go nowhere. Each stream may be sent 256 KiB before we grant more, so
+ * @first_grant is that; a stream that would have more lie here unread than @budget
+ * is reset with SHMUX_CODE_LIMIT. The peer's uid and gid are -1 if nobody can tell.
+ *
+ * A call that may wait has handed to the kernel what it says when it returns. One
+ * with SHMUX_NOWAIT, or an open, shutdown, reset or close, may leave up to 160 KiB of what
+ * was taken in a buffer here, for want of room there: it goes on its way in the next
+ * calls on the session, and shmux_session_drain() and _close() wait for that.
+ *
+ * Return: 0; -EBADF; -EINVAL: an option, or no descriptor of those kinds, or not
+ * open for reading and writing; -EACCES, -ENXIO: a pipe that another user has made,
+ * or that nobody reads from; or as in common.h.
+ */
+SHMUX_API int shmux_session_yamux(int in, int out, enum shmux_role role,
+				  const struct shmux_session_options *options,
+				  struct shmux_session **session);
+
 /* Stream kinds. */
 #define SHMUX_STREAM_BYTES	0x0u
 #define SHMUX_STREAM_MESSAGES	0x1u
@@ -249,7 +284,8 @@ SHMUX_API int shmux_session_drain(struct shmux_session *s, uint64_t deadline);
  * stays readable for the peer.
  *
  * Return: 0, or -ETIMEDOUT if streams were still open, also with a @deadline of
- * 0; in a forked child -ECHILD.
+ * 0, or if a peer over descriptors has not made room for all that was written; in a
+ * forked child -ECHILD.
  */
 SHMUX_API int shmux_session_close(struct shmux_session *s, uint64_t deadline);
 

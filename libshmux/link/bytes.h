@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * bytes.h - the byte link: yamux over one descriptor, or over two
+ *
+ * What the wire has no words for: the code of a reset is SHMUX_CODE_NONE when it
+ * arrives; who no longer reads lets the peer write into the void, and resets the
+ * stream if it has no more to write either; streams of messages, and that credit
+ * is wanted or given back, are features that it does not have.
+ */
+#ifndef SHMUX_LINK_BYTES_H
+#define SHMUX_LINK_BYTES_H
+
+#include "link/link.h"
+
+extern const struct shmux__link_ops shmux__bytes_ops;
+
+/*
+ * A link that reads from @in and writes to @out, which may be the same: stream
+ * sockets, pipes or terminals. Both are the link's from then on, on failure too.
+ * Return: 0; -EBADF; -EINVAL: neither socket, pipe nor terminal, or a socket of
+ * packets; -EACCES: a pipe that another user has made; -EMFILE, -ENFILE, -ENOMEM.
+ */
+int shmux__bytes_open(int in, int out, enum shmux_role role,
+		      struct shmux__link **link);
+
+#endif /* SHMUX_LINK_BYTES_H */

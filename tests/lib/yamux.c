@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * yamux.c - what goes over the wire, seen from its other end
+ *
+ * The other end is the test itself, which writes and reads frames by hand, as
+ * hashicorp/yamux's spec.md has them. It is the client unless said otherwise.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <shmux/shmux.h>
+
+#include "harness.h"
+#include "pair.h"
+#include "process.h"
+
+enum { DATA, WINDOW_UPDATE, PING, GO_AWAY };
+enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 };
+enum { WINDOW = 256 * 1024 };
+
+struct frame {
+	uint8_t version, type;
+	uint16_t flags;
+	uint32_t id, len;
+};
+
+FIXTURE(yamux)
+{
+	struct shmux_session *s;
+	int fd;		/* the other end */
+	int nr_fds;
+};
+
+static int open_session(FIXTURE_DATA(yamux) *self, enum shmux_role role,
+			const struct shmux_session_options *options)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return -errno;
+	self->fd = fds[1];
+	return shmux_session_yamux(fds[0], fds[0], role, options, &self->s);
+}
+
+FIXTURE_SETUP(yamux)
+{
+	self->nr_fds = process_nr_fds();
+	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR, NULL));
+}
+
+FIXTURE_TEARDOWN(yamux)
+{
+	shmux_session_close(self->s, 0);
+	close(self->fd);
+	EXPECT_EQ(self->nr_fds, process_nr_fds());
+}
+
+static bool put(int fd, uint8_t type, uint16_t flags, uint32_t id, uint32_t len)
+{
+	struct frame f = { 0, type, htobe16(flags), htobe32(id), htobe32(len) };
+
+	_Static_assert(sizeof(f) == 12, "as on the wire");
+	return send(fd, &f, sizeof(f), MSG_NOSIGNAL) == sizeof(f);
+}
+
+static bool put_data(int fd, uint16_t flags, uint32_t id, const void *data, uint32_t len)
+{
+	return put(fd, DATA, flags, id, len) &&
+	       send(fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* The next frame, without its payload. Return: whether there is one. */
+static bool get(int fd, struct frame *f)
+{
+	if (recv(fd, f, sizeof(*f), MSG_DONTWAIT | MSG_WAITALL) != sizeof(*f))
+		return false;
+	f->flags = be16toh(f->flags);
+	f->id = be32toh(f->id);
+	f->len = be32toh(f->len);
+	return true;
+}
+
+#define EXPECT_FRAME(type_, flags_, id_, len_)                                            \
+	do {                                                                              \
+		struct frame f_;                                                          \
+                                                                                          \
+		ASSERT_TRUE(get(self->fd, &f_));                                          \
+		EXPECT_EQ(0, f_.version);                                                 \
+		EXPECT_EQ(type_, f_.type);                                                \
+		EXPECT_EQ(flags_, f_.flags);                                              \
+		EXPECT_EQ(id_, f_.id);                                                    \
+		EXPECT_EQ(len_, f_.len);                                                  \
+	} while (0)
+
+#define EXPECT_SILENCE()                                                                  \
+	do {                                                                              \
+		struct frame f_;                                                          \
+                                                                                          \
+		EXPECT_FALSE(get(self->fd, &f_));                                         \
+	} while (0)
+
+/* The session has ended for what was sent, and has said why. */
+#define EXPECT_BREACH()                                                                   \
+	do {                                                                              \
+		struct shmux_stream *st_;                                                 \
+                                                                                          \
+		EXPECT_EQ(-EPROTO, shmux_session_accept(self->s, SHMUX_NOWAIT, &st_));    \
+		EXPECT_FRAME(GO_AWAY, 0, 0, 1);                                           \
+		EXPECT_SILENCE();                                                         \
+	} while (0)
+
+/* A stream that the other end has opened. */
+static struct shmux_stream *accepted(FIXTURE_DATA(yamux) *self, uint32_t id)
+{
+	struct shmux_stream *st;
+	struct frame f;
+
+	if (!put(self->fd, WINDOW_UPDATE, SYN, id, 0) ||
+	    shmux_session_accept(self->s, SHMUX_NOWAIT, &st) || !get(self->fd, &f) ||
+	    f.flags != ACK)
+		return NULL;
+	return st;
+}
+
+TEST_F(yamux, begins_without_a_word)
+{
+	EXPECT_EQ(0, session_pump(self->s));
+	EXPECT_SILENCE();
+}
+
+TEST_F(yamux, opening_is_a_window_update_with_syn_and_ids_of_the_role)
+{
+	struct shmux_stream *st[2];
+
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st[0]));
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st[1]));
+
+	EXPECT_FRAME(WINDOW_UPDATE, SYN, 2, 0);
+	EXPECT_FRAME(WINDOW_UPDATE, SYN, 4, 0);
+	EXPECT_SILENCE();
+	shmux_stream_close(st[0]);
+	shmux_stream_close(st[1]);
+}
+
+TEST_F(yamux, client_has_odd_ids)
+{
+	struct shmux_stream *st;
+
+	shmux_session_close(self->s, 0);
+	close(self->fd);
+	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_DIALLER, NULL));
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+
+	EXPECT_FRAME(WINDOW_UPDATE, SYN, 1, 0);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, stream_is_acknowledged_when_it_is_accepted)
+{
+	struct shmux_stream *st;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	session_pump(self->s);
+	EXPECT_SILENCE();
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, stream_may_be_opened_written_and_ended_by_one_frame)
+{
+	struct shmux_stream *st;
+	char buf[8] = "";
+
+	ASSERT_TRUE(put_data(self->fd, SYN | FIN, 1, "hello", 5));
+
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+	EXPECT_EQ(5, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_STREQ("hello", buf);
+	EXPECT_EQ(0, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, write_is_a_frame_of_data_and_its_payload)
+{
+	struct shmux_stream *st = accepted(self, 1);
+	char buf[8] = "";
+
+	ASSERT_NE(NULL, st);
+	ASSERT_EQ(5, shmux_stream_write(st, "hello", 5));
+
+	EXPECT_FRAME(DATA, 0, 1, 5);
+	EXPECT_EQ(5, recv(self->fd, buf, sizeof(buf), MSG_DONTWAIT));
+	EXPECT_STREQ("hello", buf);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, small_writes_under_a_cork_are_one_frame)
+{
+	struct shmux_stream *st = accepted(self, 1);
+
+	ASSERT_NE(NULL, st);
+	shmux_session_cork(self->s);
+	for (int i = 0; i < 100; i++)
+		ASSERT_EQ(3, shmux_stream_write(st, "abc", 3));
+	EXPECT_SILENCE();
+	shmux_session_uncork(self->s);
+
+	EXPECT_FRAME(DATA, 0, 1, 300);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, frames_that_come_byte_by_byte_are_put_together)
+{
+	static const unsigned char wire[] = "\0\1\0\1\0\0\0\1\0\0\0\0"
+					    "\0\0\0\4\0\0\0\1\0\0\0\3abc";
+	struct shmux_stream *st;
+	char buf[8] = "";
+
+	for (size_t i = 0; i < sizeof(wire) - 1; i++) {
+		ASSERT_EQ(1, send(self->fd, wire + i, 1, 0));
+		ASSERT_LE(0, session_pump(self->s));
+	}
+
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+	EXPECT_EQ(3, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_STREQ("abc", buf);
+	EXPECT_EQ(0, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, every_ping_is_answered)
+{
+	for (uint32_t i = 0; i < 100; i++)
+		ASSERT_TRUE(put(self->fd, PING, SYN, 0, i * 0x01010101u));
+	session_pump(self->s);
+
+	for (uint32_t i = 0; i < 100; i++)
+		EXPECT_FRAME(PING, ACK, 0, i * 0x01010101u);
+	EXPECT_SILENCE();
+}
+
+TEST_F(yamux, answers_to_pings_that_were_never_sent_are_passed_over)
+{
+	struct shmux_stream *st;
+
+	ASSERT_TRUE(put(self->fd, PING, ACK, 0, 7));
+
+	EXPECT_EQ(-EAGAIN, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+}
+
+TEST_F(yamux, half_close_is_fin_and_leaves_the_other_direction_open)
+{
+	struct shmux_stream *st = accepted(self, 1);
+	char buf[8] = "";
+
+	ASSERT_NE(NULL, st);
+	ASSERT_EQ(0, shmux_stream_shutdown(st, SHMUX_WRITE));
+	EXPECT_FRAME(WINDOW_UPDATE, FIN, 1, 0);
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "late", 4));
+
+	EXPECT_EQ(4, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, reset_is_rst_either_way)
+{
+	struct shmux_stream *st = accepted(self, 1), *other = accepted(self, 3);
+	char byte;
+
+	ASSERT_NE(NULL, st);
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, shmux_stream_reset(st, 300));
+	EXPECT_FRAME(WINDOW_UPDATE, RST, 1, 0);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, RST, 3, 0));
+
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(other, &byte, 1));
+	shmux_stream_close(st);
+	shmux_stream_close(other);
+	EXPECT_SILENCE();
+}
+
+TEST_F(yamux, who_writes_to_a_stream_that_we_have_closed_is_told_by_rst)
+{
+	struct shmux_stream *st = accepted(self, 1);
+
+	ASSERT_NE(NULL, st);
+	shmux_stream_close(st);
+	EXPECT_FRAME(WINDOW_UPDATE, FIN, 1, 0);
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "late", 4));
+	session_pump(self->s);
+
+	EXPECT_FRAME(WINDOW_UPDATE, RST, 1, 0);
+}
+
+TEST_F(yamux, no_more_is_written_than_the_window)
+{
+	static char buf[2 * WINDOW];
+	struct shmux_stream *st = accepted(self, 1);
+	uint32_t seen = 0;
+	ssize_t n, taken = 0;
+	struct frame f;
+
+	ASSERT_NE(NULL, st);
+	do {
+		n = shmux_stream_try_write(st, buf, sizeof(buf));
+		taken += n > 0 ? n : 0;
+		while (get(self->fd, &f)) {
+			ASSERT_EQ(DATA, f.type);
+			for (seen += f.len; f.len; f.len -= (uint32_t)n) {
+				n = recv(self->fd, buf, f.len, MSG_DONTWAIT);
+				if (n <= 0) {
+					session_pump(self->s);
+					n = 0;
+				}
+			}
+			session_pump(self->s);
+		}
+	} while (seen < WINDOW);
+
+	EXPECT_EQ(WINDOW, taken);
+	EXPECT_EQ(WINDOW, seen);
+	EXPECT_EQ(-EAGAIN, shmux_stream_try_write(st, "x", 1));
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, 1));
+	EXPECT_EQ(1, shmux_stream_try_write(st, "xy", 2));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, window_that_is_overrun_costs_that_stream_alone)
+{
+	static char buf[WINDOW / 4];
+	struct shmux_stream *st = accepted(self, 1), *other = accepted(self, 3);
+	char byte;
+
+	ASSERT_NE(NULL, st);
+	ASSERT_NE(NULL, other);
+	for (int i = 0; i < 4; i++) {
+		ASSERT_TRUE(put_data(self->fd, 0, 1, buf, sizeof(buf)));
+		ASSERT_LE(0, session_pump(self->s));
+	}
+	EXPECT_SILENCE();
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "x", 1));
+	ASSERT_TRUE(put_data(self->fd, 0, 3, "x", 1));
+
+	EXPECT_EQ(1, shmux_stream_read(other, &byte, 1));
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st, &byte, 1));
+	EXPECT_FRAME(WINDOW_UPDATE, RST, 1, 0);
+	shmux_stream_close(st);
+	shmux_stream_close(other);
+}
+
+TEST_F(yamux, what_is_unread_is_bounded_by_the_budget)
+{
+	static char buf[WINDOW / 4];
+	const struct shmux_session_options *options =
+		SESSION_OPTIONS(.budget = WINDOW, .first_grant = 64, .streams_max = 64);
+	struct shmux_stream *st[2];
+	char byte;
+
+	shmux_session_close(self->s, 0);
+	close(self->fd);
+	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR, options));
+	for (int i = 0; i < 2; i++)
+		ASSERT_NE(NULL, st[i] = accepted(self, 1 + 2 * (uint32_t)i));
+	for (int i = 0; i < 5; i++) {
+		ASSERT_TRUE(put_data(self->fd, 0, i < 3 ? 1 : 3, buf, sizeof(buf)));
+		ASSERT_LE(0, session_pump(self->s));
+	}
+
+	EXPECT_EQ(1, shmux_stream_read(st[0], &byte, 1));
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st[1], &byte, 1));
+	EXPECT_GE(WINDOW, session_counters(self->s).rx_queued);
+	shmux_stream_close(st[0]);
+	shmux_stream_close(st[1]);
+}
+
+TEST_F(yamux, payload_after_fin_costs_that_stream_alone)
+{
+	struct shmux_stream *st = accepted(self, 1), *other = accepted(self, 3);
+	char byte;
+
+	ASSERT_NE(NULL, st);
+	ASSERT_NE(NULL, other);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, FIN, 1, 0));
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, FIN, 1, 0));
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "x", 1));
+	ASSERT_TRUE(put_data(self->fd, 0, 3, "y", 1));
+
+	EXPECT_EQ(1, shmux_stream_read(other, &byte, 1));
+	EXPECT_EQ('y', byte);
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st, &byte, 1));
+	EXPECT_FRAME(WINDOW_UPDATE, RST, 1, 0);
+	shmux_stream_close(st);
+	shmux_stream_close(other);
+}
+
+TEST_F(yamux, no_more_than_256_streams_are_opened_unacknowledged)
+{
+	struct shmux_stream *st[257];
+	int nr = 0, err;
+
+	while (!(err = shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[nr])))
+		nr++;
+	EXPECT_EQ(-EAGAIN, err);
+	EXPECT_EQ(256, nr);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, ACK, 2, 0));
+	/* Saying it again makes no more room. */
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, ACK, 2, 0));
+
+	EXPECT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[256]));
+	EXPECT_EQ(-EAGAIN, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[256]));
+	for (int i = 0; i < 257; i++)
+		shmux_stream_close(st[i]);
+}
+
+TEST_F(yamux, ids_of_ended_streams_are_not_used_again)
+{
+	struct shmux_stream *st;
+	struct frame f;
+
+	for (uint32_t i = 1; i <= 5000; i++) {
+		ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+		shmux_stream_close(st);
+		ASSERT_TRUE(get(self->fd, &f));
+		ASSERT_EQ(2 * i, f.id);
+		ASSERT_TRUE(get(self->fd, &f));
+		ASSERT_EQ(FIN, f.flags);
+	}
+}
+
+TEST_F(yamux, messages_and_spans_it_does_not_have)
+{
+	struct shmux_stream *st = accepted(self, 1), *none;
+	struct shmux_span span;
+
+	ASSERT_NE(NULL, st);
+	EXPECT_EQ(-EOPNOTSUPP, shmux_session_open(self->s, SHMUX_STREAM_MESSAGES, &none));
+	EXPECT_EQ(-EOPNOTSUPP, shmux_stream_reserve(st, 1, &span, 0));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, go_away_of_the_peer_ends_opening_but_not_the_streams)
+{
+	struct shmux_stream *st = accepted(self, 1), *none;
+	uint32_t code;
+
+	ASSERT_NE(NULL, st);
+	ASSERT_TRUE(put(self->fd, GO_AWAY, 0, 0, 0));
+
+	EXPECT_EQ(-ESHUTDOWN, shmux_session_open(self->s, 0, &none));
+	EXPECT_EQ(0, shmux_session_go_away_code(self->s, &code));
+	EXPECT_EQ(0, code);
+	EXPECT_EQ(1, shmux_stream_write(st, "x", 1));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, our_go_away_is_a_normal_one)
+{
+	ASSERT_EQ(0, shmux_session_go_away(self->s, 300));
+
+	EXPECT_FRAME(GO_AWAY, 0, 0, 0);
+}
+
+TEST_F(yamux, end_of_the_wire_is_a_reset_after_what_has_come)
+{
+	struct shmux_stream *st = accepted(self, 1);
+	char buf[8] = "";
+
+	ASSERT_NE(NULL, st);
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "last", 4));
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+
+	EXPECT_EQ(4, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, close_tells_of_what_the_peer_has_not_made_room_for)
+{
+	static char bytes[WINDOW];
+	struct shmux_stream *st;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN | FIN, 1, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+	ASSERT_EQ(WINDOW, shmux_stream_try_write(st, bytes, sizeof(bytes)));
+	ASSERT_EQ(0, shmux_stream_shutdown(st, SHMUX_WRITE));
+	shmux_stream_close(st);
+	ASSERT_EQ(0, session_counters(self->s).streams_open);
+
+	EXPECT_EQ(-ETIMEDOUT, shmux_session_drain(self->s, 0));
+	EXPECT_EQ(-ETIMEDOUT, shmux_session_close(self->s, 0));
+	self->s = NULL;
+}
+
+TEST_F(yamux, loop_is_told_of_what_another_call_has_taken_in)
+{
+	struct shmux_stream *st, *other;
+	struct pollfd pfd = { .events = POLLIN };
+
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	pfd.fd = shmux_session_fd(self->s);
+	session_pump(self->s);
+	ASSERT_EQ(0, poll(&pfd, 1, 0));
+	for (int i = 0; i < 100; i++)
+		ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 2, 1));
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+
+	/* One read of the wire brings them all; a call takes note of some. */
+	ASSERT_EQ(1, shmux_stream_try_write(st, "x", 1));
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	session_pump(self->s);
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &other));
+	shmux_stream_close(other);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, wrong_version_ends_the_session)
+{
+	ASSERT_EQ(12, send(self->fd, "\1\1\0\1\0\0\0\1\0\0\0\0", 12, 0));
+	EXPECT_BREACH();
+}
+
+TEST_F(yamux, unknown_type_ends_the_session)
+{
+	ASSERT_TRUE(put(self->fd, GO_AWAY + 1, 0, 0, 0));
+	EXPECT_BREACH();
+}
+
+TEST_F(yamux, unknown_flag_ends_the_session)
+{
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 16, 1, 0));
+	EXPECT_BREACH();
+}
+
+TEST_F(yamux, stream_of_our_own_ids_ends_the_session)
+{
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 2, 0));
+	EXPECT_BREACH();
+}
+
+TEST_F(yamux, stream_opened_twice_ends_the_session)
+{
+	struct shmux_stream *st = accepted(self, 1);
+
+	ASSERT_NE(NULL, st);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	EXPECT_BREACH();
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, stream_zero_ends_the_session)
+{
+	ASSERT_TRUE(put_data(self->fd, SYN, 0, "x", 1));
+	EXPECT_BREACH();
+}
+
+TEST_F(yamux, ping_of_a_stream_ends_the_session)
+{
+	ASSERT_TRUE(put(self->fd, PING, SYN, 1, 0));
+	EXPECT_BREACH();
+}
+
+/* --- descriptors ------------------------------------------------------------- */
+
+TEST(description_that_others_share_keeps_its_flags)
+{
+	int there[2], back[2], shared;
+	struct shmux_session *s;
+
+	ASSERT_EQ(0, pipe2(there, O_CLOEXEC));
+	ASSERT_EQ(0, pipe2(back, O_CLOEXEC));
+	shared = dup(there[1]);
+	ASSERT_EQ(0, shmux_session_yamux(back[0], there[1], SHMUX_ROLE_DIALLER, NULL, &s));
+
+	EXPECT_EQ(0, fcntl(shared, F_GETFL) & O_NONBLOCK);
+	shmux_session_close(s, 0);
+	close(shared);
+	close(there[0]);
+	close(back[1]);
+}
+
+static volatile sig_atomic_t nr_signals;
+
+static void note_signal(int nr)
+{
+	(void)nr;
+	nr_signals++;
+}
+
+TEST(pipe_that_nobody_reads_sends_no_signal)
+{
+	int there[2], back[2];
+	struct shmux_session *s;
+	struct shmux_stream *st;
+
+	signal(SIGPIPE, note_signal);
+	ASSERT_EQ(0, pipe2(there, O_CLOEXEC));
+	ASSERT_EQ(0, pipe2(back, O_CLOEXEC));
+	ASSERT_EQ(0, shmux_session_yamux(back[0], there[1], SHMUX_ROLE_DIALLER, NULL, &s));
+	ASSERT_EQ(0, shmux_session_open(s, 0, &st));
+	close(there[0]);
+
+	shmux_stream_write(st, "x", 1);
+	EXPECT_EQ(-ECONNRESET, shmux_stream_write(st, "x", 1));
+	EXPECT_EQ(0, nr_signals);
+	shmux_stream_close(st);
+	shmux_session_close(s, 0);
+	close(back[1]);
+}
+
+TEST(what_cannot_carry_a_session_is_refused_and_closed)
+{
+	int nr_fds = process_nr_fds(), fds[2];
+	struct shmux_session *s;
+
+	EXPECT_EQ(-EBADF, shmux_session_yamux(-1, -1, SHMUX_ROLE_DIALLER, NULL, &s));
+	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	EXPECT_EQ(-EINVAL, shmux_session_yamux(fds[0], fds[0], SHMUX_ROLE_DIALLER, NULL, &s));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds));
+	EXPECT_EQ(-EINVAL, shmux_session_yamux(fds[0], fds[1], SHMUX_ROLE_DIALLER, NULL, &s));
+	/* The ends of the pipe are swapped. */
+	ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
+	EXPECT_EQ(-EINVAL, shmux_session_yamux(fds[1], fds[0], SHMUX_ROLE_DIALLER, NULL, &s));
+	ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
+	EXPECT_EQ(-EINVAL,
+		  shmux_session_yamux(fds[0], fds[1], (enum shmux_role)2, NULL, &s));
+
+	EXPECT_EQ(nr_fds, process_nr_fds());
+}
+
+TEST_HARNESS_MAIN
