@@ -70,6 +70,7 @@ common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
 trust_src   := $(wildcard tests/trust/*.c)
+tooltest_src := $(wildcard tests/tool/*.c)
 preload_src := $(wildcard tests/preload/*.c)
 fuzz_src    := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
@@ -78,7 +79,7 @@ lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(trust_src) $(preload_src) \
+	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(preload_src) \
 	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
@@ -91,7 +92,7 @@ ar     := $(BUILD)/libshmux.a
 tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
-test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(trust_src))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
@@ -142,6 +143,9 @@ $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
 	$(call link,$(test_ldflags))
+
+# They run it.
+$(patsubst %.c,$(BUILD)/%,$(tooltest_src)): $(tool)
 
 # The kernel-facing ones, all or one: tests/kmod is a directory of kselftest's.
 kselftest = +$(Q)$(MAKE) $(if $(Q),-s) --no-print-directory -C tests/kmod LINKED=yes CC='$(CC)' \

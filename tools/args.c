@@ -72,6 +72,15 @@ int args_operand(const char *command, const char *noun, int argc, char **argv, c
 	return 0;
 }
 
+int args_operands(const char *command, const char *first_noun, const char *second_noun, int argc,
+		  char **argv, const char **first, const char **second)
+{
+	if (optind == argc)
+		return args_operand(command, first_noun, argc, argv, first);
+	*first = argv[optind++];
+	return args_operand(command, second_noun, argc, argv, second);
+}
+
 int args_none(const char *command, int argc, char **argv)
 {
 	if (optind < argc)

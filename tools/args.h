@@ -29,6 +29,10 @@ bool args_json(const char *command, const char *usage, int argc, char **argv, bo
 int args_operand(const char *command, const char *noun, int argc, char **argv,
 		 const char **operand);
 
+/* Likewise for a @command that takes two. */
+int args_operands(const char *command, const char *first_noun, const char *second_noun, int argc,
+		  char **argv, const char **first, const char **second);
+
 /* Likewise for a @command that takes none. */
 int args_none(const char *command, int argc, char **argv);
 

@@ -10,6 +10,7 @@
 int cat_main(int argc, char **argv);
 int demo_main(int argc, char **argv);
 int echo_main(int argc, char **argv);
+int forward_main(int argc, char **argv);
 int limit_main(int argc, char **argv);
 int ls_main(int argc, char **argv);
 int monitor_main(int argc, char **argv);

@@ -25,6 +25,7 @@ static const struct command {
 	{ "demo", demo_main, "let two processes exchange a large file, and measure" },
 	{ "cat", cat_main, "join standard input and output to a stream, as nc does" },
 	{ "echo", echo_main, "listen, and send back whatever comes" },
+	{ "forward", forward_main, "join whoever connects at one address to another" },
 	{ "ls", ls_main, "show who listens and who is connected to whom" },
 	{ "show", show_main, "show a session or a listener in full" },
 	{ "stat", stat_main, "count, or show what happens a second" },

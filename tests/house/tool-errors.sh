@@ -62,10 +62,21 @@ expect 2 EINVAL cat name --timeout
 for seconds in '' abc 1x -1 nan inf 1e300 0x; do
 	expect 2 EINVAL cat --timeout "$seconds" name
 	expect 2 EINVAL echo --drain "$seconds" name
+	expect 2 EINVAL forward --drain "$seconds" name tcp:127.0.0.1:1
 done
 expect 2 EINVAL echo
 expect 2 EINVAL echo one two
 expect 2 EINVAL echo --frobnicate name
+expect 2 EINVAL forward
+expect 2 EINVAL forward one
+expect 2 EINVAL forward one two three
+expect 2 EINVAL forward --frobnicate one two
+expect 2 EINVAL forward --verbose=3 one two
+for place in tcp: tcp:host tcp:80 tcp::80 tcp:[::1 tcp:[::1]80 tcp:::1:80 tcp:host: tcp:host:http tcp:host:65536 \
+	tcp:host:-1 unix: unix:/ unix:@ unix:name; do
+	expect 2 EINVAL forward "$place" name
+	expect 2 EINVAL forward name "$place"
+done
 expect 2 EINVAL ls name
 expect 2 EINVAL ls --frobnicate
 expect 2 EINVAL show
@@ -103,6 +114,7 @@ for address in '' / a/b 'a b' ü memfd: memfd:a/b kmod: kmod:/a kmod:memfd:x mem
 	expect 1 EINVAL cat "$address"
 	expect 1 EINVAL cat -l "$address"
 	expect 1 EINVAL echo "$address"
+	expect 1 EINVAL forward "$address" tcp:127.0.0.1:1
 done
 expect 1 ENAMETOOLONG echo "$long"
 expect 1 ENAMETOOLONG cat "$huge"
@@ -110,6 +122,9 @@ expect 1 ENAMETOOLONG echo "memfd:/$huge"
 expect 1 ENOENT echo "memfd:$tmp/missing/socket"
 expect 1 ENOENT cat "memfd:$tmp/missing"
 expect 1 ENOTDIR echo "memfd:$tmp/out/socket"
+expect 1 ENAMETOOLONG forward "unix:/$huge" name
+expect 1 ENOENT forward "unix:$tmp/missing/socket" name
+expect 1 EADDRNOTAVAIL forward tcp:192.0.2.1:1 name
 expect 1 ECONNREFUSED cat "test-errors-$$"
 if [ ! -e /dev/shmux ]; then
 	expect 1 ENODEV cat "kmod:test-errors-$$"
@@ -140,6 +155,7 @@ mkfifo "$tmp/ready"
 read -r _ <"$tmp/ready"
 expect 1 EADDRINUSE echo "test-errors-$$"
 expect 1 EADDRINUSE cat -l "memfd:test-errors-$$"
+expect 1 EADDRINUSE forward "test-errors-$$" tcp:127.0.0.1:1
 kill $!
 wait $!
 
@@ -151,7 +167,7 @@ grep -q '^shmux: cannot .* (ENOSPC)$' "$tmp/err" || complain "the full device wa
 helps --help
 helps -h
 helps help
-for command in demo cat echo ls show stat top monitor limit bench; do
+for command in demo cat echo forward ls show stat top monitor limit bench; do
 	helps $command --help
 	helps help $command
 done
