@@ -62,7 +62,7 @@ link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pth
 
 # --- what there is -----------------------------------------------------------
 
-lib_src     := $(wildcard $(foreach d,base region link core,libshmux/$(d)/*.c))
+lib_src     := $(wildcard $(foreach d,base region link core facade,libshmux/$(d)/*.c))
 tool_src    := $(filter-out tools/nl%.c,$(wildcard tools/*.c tools/bench/*.c)) \
 	$(if $(libnl_libs),tools/nl.c,tools/nl_none.c)
 example_src := $(wildcard examples/*.c)

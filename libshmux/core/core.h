@@ -244,6 +244,14 @@ struct shmux_stream *shmux__stream_new(struct shmux_session *s);
 /* Free one that is closed, unless a list still has it. */
 void shmux__stream_reap(struct shmux_stream *st);
 void shmux__stream_detach(struct shmux_stream *st);
+/* Let the peer send @n bytes, within window and budget, though nobody reads yet. */
+void shmux__stream_expect(struct shmux_stream *st, uint32_t n);
+/*
+ * As shmux_stream_send() of a byte stream, but it does not wait while there is
+ * something to read: -EAGAIN, or what was taken until then.
+ */
+ssize_t shmux__stream_send_or_read(struct shmux_stream *st,
+				   const struct iovec *iov, int nr);
 /* Leave the table if the last frames have been said and heard. */
 void shmux__stream_settle(struct shmux_stream *st);
 /* As shmux_stream_reset(), of one that is not reset. */

@@ -139,6 +139,21 @@ void shmux__credit_wanted(struct shmux_stream *st, uint32_t want)
 	shmux__stream_control(st);
 }
 
+void shmux__credit_expect(struct shmux_stream *st, uint32_t n)
+{
+	if (!takes_payload(st))
+		return;
+	grow(st, n, free_room(st->s));
+	if (!st->rx_owed)
+		return;
+	/* Less than half of the limit is granted only where it is wanted. */
+	if (st->rx_owed < st->rx_limit / 2) {
+		st->state |= STREAM_HUNGRY;
+		st->rx_want = SHMUX_CREDIT_MIN;
+	}
+	shmux__stream_control(st);
+}
+
 int shmux__credit_refunded(struct shmux_stream *st, uint32_t n)
 {
 	struct shmux_session *s = st->s;

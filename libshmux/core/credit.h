@@ -30,6 +30,9 @@ void shmux__credit_consumed(struct shmux_stream *st, uint32_t cost);
 /* The peer says that it wants to send @want bytes and has not the credit. */
 void shmux__credit_wanted(struct shmux_stream *st, uint32_t want);
 
+/* It will want to send @n bytes, of which nobody need be in a call here. */
+void shmux__credit_expect(struct shmux_stream *st, uint32_t n);
+
 /*
  * The peer has given up, and gives @n bytes of what it was granted back. Return: 0,
  * or -EPROTO: it has not so much.

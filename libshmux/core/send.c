@@ -349,6 +349,9 @@ static void see_off(struct writer *w, unsigned int flags)
 		err = shmux__wait(&w->waiter, send_deadline(w->waiter.st), true);
 }
 
+/* Of a call: not to wait once there is something to read. */
+#define OR_READ		0x80000000u
+
 static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			  unsigned int flags)
 {
@@ -360,6 +363,8 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 	int err;
 
 	writer_init(&w, st);
+	if (flags & OR_READ)
+		w.waiter.kind |= WAIT_READ;
 	for (;;) {
 		err = send_error(st);
 		if (err)
@@ -386,6 +391,11 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			    !shmux__link_peer_asleep(s->link))
 				shmux__publish(s);
 			continue;
+		}
+		if ((flags & OR_READ) && (st->rx_first ||
+					  (st->state & STREAM_FIN_RECEIVED))) {
+			err = -EAGAIN;
+			break;
 		}
 		err = send_wait(st, &w, (int)n, src->left, flags);
 		if (err)
@@ -601,6 +611,23 @@ ssize_t shmux_stream_send(struct shmux_stream *st, const struct iovec *iov,
 	else if (!n)
 		n = send_bytes(st, &src, flags);
 	leave_more(s, more && n >= 0);
+	return n;
+}
+
+ssize_t shmux__stream_send_or_read(struct shmux_stream *st,
+				   const struct iovec *iov, int nr)
+{
+	struct shmux_session *s = st->s;
+	struct source src;
+	ssize_t n = shmux__enter(s);
+
+	if (n)
+		return n;
+	shmux__drain(s);
+	n = source_init(&src, iov, nr);
+	if (!n)
+		n = send_bytes(st, &src, OR_READ);
+	shmux__leave(s);
 	return n;
 }
 

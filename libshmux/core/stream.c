@@ -124,6 +124,14 @@ int shmux_stream_shutdown(struct shmux_stream *st, unsigned int how)
 	return err;
 }
 
+void shmux__stream_expect(struct shmux_stream *st, uint32_t n)
+{
+	if (shmux__enter(st->s))
+		return;
+	shmux__credit_expect(st, n);
+	shmux__leave(st->s);
+}
+
 void shmux__stream_reset(struct shmux_stream *st, uint32_t code)
 {
 	st->state |= STREAM_RESET;

@@ -41,7 +41,7 @@ may_include()
 	examples) echo examples public ;;
 	raw) echo uapi ;;
 	tests) echo tests raw uapi public ;;
-	unit) echo unit tests core link region base uapi public ;;
+	unit) echo unit tests facade core link region base uapi public ;;
 	esac
 }
 

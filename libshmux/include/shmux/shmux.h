@@ -6,6 +6,7 @@
 #include <shmux/common.h>
 #include <shmux/context.h>
 #include <shmux/listener.h>
+#include <shmux/pipe.h>
 #include <shmux/session.h>
 #include <shmux/stream.h>
 
