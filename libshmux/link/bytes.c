@@ -43,6 +43,7 @@
 /* struct bytes::news */
 #define NEWS_HERE	0x1u	/* there is a frame in the buffer, or the end */
 #define NEWS_KERNEL	0x2u	/* the kernel has something, or the end */
+#define NEWS_ROOM	0x4u	/* the kernel takes more of what is unsent */
 
 struct bytes {
 	struct shmux__link link;
@@ -78,7 +79,8 @@ struct bytes {
 	int epoll_fd;		/* or -1 */
 	uint32_t epoll_out;	/* EPOLLOUT while there is something to write */
 	uint32_t news;		/* NEWS_*; the leader may look, unlocked */
-	bool sleeps_for_room;
+	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
+	bool asleep;		/* the leader is, or is about to be */
 };
 
 static struct bytes *bytes(struct shmux__link *l)
@@ -99,6 +101,16 @@ static void made_room(struct bytes *b)
 	shmux_store_relaxed(&b->freed, b->freed + 1);
 }
 
+static void poke(struct bytes *b)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	if (b->poke_fd >= 0 && write(b->poke_fd, &one, sizeof(one)) < 0)
+		errno = saved;
+}
+
+/* There is something unsent, or no longer: who waits is to know. */
 static void watch_out(struct bytes *b)
 {
 	uint32_t out = unsent(b) ? EPOLLOUT : 0;
@@ -106,6 +118,9 @@ static void watch_out(struct bytes *b)
 	struct epoll_event ev = { .events = out | (one ? EPOLLIN : 0) };
 	int op = one ? EPOLL_CTL_MOD : out ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
 
+	if (out && !b->full && b->asleep)
+		poke(b);
+	shmux_store_relaxed(&b->full, out);
 	if (b->epoll_fd < 0 || out == b->epoll_out)
 		return;
 	SHMUX_KEEP_ERRNO(epoll_ctl(b->epoll_fd, op, b->wire.out, &ev));
@@ -117,6 +132,7 @@ static void gone(struct bytes *b)
 {
 	b->deaf = true;
 	b->tx_pos = b->tx_end = 0;
+	shmux_store_relaxed(&b->full, 0);
 	shmux_store_relaxed(&b->news, NEWS_HERE);
 }
 
@@ -682,9 +698,9 @@ static uint32_t bytes_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 {
 	struct bytes *b = bytes(l);
 
-	(void)reasons_and_bells;
+	b->asleep = false;
 	bytes_publish(l);
-	b->sleeps_for_room = unsent(b);
+	b->asleep = reasons_and_bells & SHMUX_ARMED_FUTEX;
 	/* Without one the sleeper looks from time to time. */
 	if (b->poke_fd < 0 && !shmux_single_threaded())
 		b->poke_fd = SHMUX_KEEP_ERRNO(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -693,7 +709,7 @@ static uint32_t bytes_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 
 static void bytes_disarm(struct shmux__link *l)
 {
-	(void)l;
+	bytes(l)->asleep = false;
 }
 
 static bool bytes_rung(struct shmux__link *l)
@@ -702,14 +718,18 @@ static bool bytes_rung(struct shmux__link *l)
 	return false;
 }
 
-/* Ask the kernel for news, for so long. */
-static void ask(struct bytes *b, uint64_t timeout)
+/*
+ * Ask the kernel for news, for so long. Unlocked. Return: whether it takes more of
+ * what is unsent.
+ */
+static bool ask(struct bytes *b, uint64_t timeout)
 {
 	struct timespec ts = shmux_clock_timespec(timeout);
 	struct pollfd fds[3] = {
 		{ .fd = b->wire.in, .events = POLLIN },
 		{ .fd = b->poke_fd, .events = POLLIN },
-		{ .fd = b->sleeps_for_room ? b->wire.out : -1, .events = POLLOUT },
+		{ .fd = shmux_load_relaxed(&b->full) ? b->wire.out : -1,
+		  .events = POLLOUT },
 	};
 	int saved = errno;
 	uint64_t count;
@@ -721,6 +741,7 @@ static void ask(struct bytes *b, uint64_t timeout)
 			shmux_store_relaxed(&b->news, NEWS_KERNEL);
 	}
 	errno = saved;
+	return fds[2].revents & POLLOUT;
 }
 
 #define SLICE UINT64_C(50000000) /* ns between looks at a poke without a descriptor */
@@ -740,24 +761,23 @@ static int bytes_sleep(struct shmux__link *l, uint32_t bells,
 	return 0;
 }
 
-static void bytes_poke(struct shmux__link *l, const uint32_t *poke)
+static void bytes_poke(struct shmux__link *l, const uint32_t *word)
 {
-	struct bytes *b = bytes(l);
-	uint64_t one = 1;
-	int saved = errno;
-
-	(void)poke;
-	if (b->poke_fd >= 0 && write(b->poke_fd, &one, sizeof(one)) < 0)
-		errno = saved;
+	(void)word;
+	poke(bytes(l));
 }
 
 static void bytes_poll(struct shmux__link *l, uint32_t reasons,
 		       const uint32_t *poke, uint32_t nr)
 {
+	struct bytes *b = bytes(l);
+
 	for (nr = nr / POLLS_PER_CALL + 1; nr; nr--) {
 		if (bytes_ready(l, reasons) || shmux_load_relaxed(poke))
 			return;
-		ask(bytes(l), 0);
+		/* Who spins does not publish by arming again. */
+		if (ask(b, 0) && !shmux_load_relaxed(&b->news))
+			shmux_store_relaxed(&b->news, NEWS_ROOM);
 	}
 }
 

@@ -16,6 +16,7 @@
 
 #include <shmux/shmux.h>
 
+#include "far.h"
 #include "harness.h"
 #include "pair.h"
 #include "process.h"
@@ -418,6 +419,85 @@ TEST_F(yamux, no_more_than_256_streams_are_opened_unacknowledged)
 	EXPECT_EQ(-EAGAIN, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[256]));
 	for (int i = 0; i < 257; i++)
 		shmux_stream_close(st[i]);
+}
+
+static int64_t open_one(void *s)
+{
+	struct shmux_stream *st;
+	int err = shmux_session_open(s, 0, &st);
+
+	shmux_stream_close(err ? NULL : st);
+	return err;
+}
+
+static const struct bulk large = { .len = 4 << 20, .piece = 100000, .seed = 1 };
+
+/* Whether what is written to the stream @id comes out, when nothing else is said. */
+static bool comes_out(int fd, uint32_t id, uint64_t len)
+{
+	static char buf[65536];
+	struct timeval patience = { .tv_sec = 10 };
+	struct frame f;
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	while (len) {
+		if (recv(fd, &f, sizeof(f), MSG_WAITALL) != sizeof(f))
+			return false;
+		for (f.len = be32toh(f.len); f.len; f.len -= (uint32_t)n) {
+			n = recv(fd, buf, f.len < sizeof(buf) ? f.len : sizeof(buf), 0);
+			if (n <= 0)
+				return false;
+			len -= be32toh(f.id) == id ? (uint64_t)n : 0;
+		}
+	}
+	return true;
+}
+
+/* Writes what the wire has no room for, while another call has led for long. */
+TEST_F(yamux, what_the_wire_had_no_room_for_is_sent_by_who_sleeps_already)
+{
+	struct bulk_job job = { .st = accepted(self, 1), .bulk = large };
+	struct worker opener, writer;
+	struct shmux_stream *st[256];
+
+	ASSERT_NE(NULL, job.st);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, large.len));
+	for (int i = 0; i < 256; i++)
+		ASSERT_EQ(0, shmux_session_open(self->s, 0, &st[i]));
+	worker_start(&opener, open_one, self->s);
+	ASSERT_TRUE(worker_wait_blocked(&opener));
+	worker_start(&writer, bulk_write_job, &job);
+	ASSERT_TRUE(worker_wait_blocked(&writer));
+
+	EXPECT_TRUE(comes_out(self->fd, 1, large.len));
+	EXPECT_EQ((int64_t)large.len, worker_join(&writer));
+	shmux_session_unblock(self->s);
+	EXPECT_EQ(-ECANCELED, worker_join(&opener));
+	for (int i = 0; i < 256; i++)
+		shmux_stream_close(st[i]);
+	shmux_stream_close(job.st);
+}
+
+TEST_F(yamux, what_the_wire_had_no_room_for_is_sent_by_who_spins)
+{
+	struct bulk_job job = { .bulk = large };
+	struct worker writer;
+
+	shmux_session_close(self->s, 0);
+	close(self->fd);
+	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR,
+				  SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS)));
+	job.st = accepted(self, 1);
+	ASSERT_NE(NULL, job.st);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, large.len));
+	worker_start(&writer, bulk_write_job, &job);
+	/* More than a socket holds. */
+	ASSERT_TRUE(wait_until(session_counters(self->s).bytes_sent >= 250000));
+
+	EXPECT_TRUE(comes_out(self->fd, 1, large.len));
+	EXPECT_EQ((int64_t)large.len, worker_join(&writer));
+	shmux_stream_close(job.st);
 }
 
 TEST_F(yamux, ids_of_ended_streams_are_not_used_again)
