@@ -56,6 +56,14 @@ PKG_CONFIG ?= pkg-config
 libnl_libs  := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null)
 libnl_flags := $(patsubst -I%,-isystem %,$(if $(libnl_libs),$(shell $(PKG_CONFIG) --cflags libnl-genl-3.0)))
 
+# yamux's other side is Go's, where Debian's golang-go and its package of yamux are.
+# Nothing is fetched, and nothing written outside $(BUILD).
+GO     ?= go
+GOCODE ?= /usr/share/gocode
+has_go := $(if $(shell command -v $(GO)),$(wildcard $(GOCODE)/src/github.com/hashicorp/yamux))
+go      = $(Q)mkdir -p $(@D) && env -u GOROOT -u GOARCH -u GOOS GO111MODULE=off GOENV=off GOFLAGS= GOPROXY=off \
+	GOPATH='$(GOCODE)' GOCACHE='$(abspath $(BUILD))/obj/go' $(GO)
+
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pthread -o $@ \
 	$(filter %.o %.a,$^) $(LDLIBS)
@@ -71,6 +79,7 @@ unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
 trust_src   := $(wildcard tests/trust/*.c)
 tooltest_src := $(wildcard tests/tool/*.c)
+interop_src := $(wildcard tests/interop/*.c)
 preload_src := $(wildcard tests/preload/*.c)
 fuzz_src    := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
@@ -79,7 +88,7 @@ lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(preload_src) \
+	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(preload_src) \
 	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
@@ -92,10 +101,11 @@ ar     := $(BUILD)/libshmux.a
 tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
-test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
+gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
 # --- targets -----------------------------------------------------------------
 
@@ -107,7 +117,7 @@ all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs) kselftests $(preloads) $(replays)
+tests: $(test_progs) $(gopeer) kselftests $(preloads) $(replays)
 	@:
 # libFuzzer comes with clang; the library is built for it, elsewhere.
 ifeq ($(findstring fuzzer,$(SANITIZE)),)
@@ -167,6 +177,10 @@ $(fuzzers): $(BUILD)/fuzzers/%: $(BUILD)/obj/tests/fuzz/%.o $(ar)
 $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 	$(say) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -o $@ $<
+
+$(BUILD)/tests/go/gopeer: $(wildcard tests/go/*.go)
+	$(say) GO $@
+	$(go) build -o $@ $^
 
 $(BUILD)/obj/libshmux/%.o: libshmux/%.c $(BUILD)/.flags
 	$(say) CC $<

@@ -13,7 +13,7 @@ complain()
 }
 
 # Directories whose parent's README speaks for them.
-exempt=" .ci LICENSES man debian/source libshmux/include libshmux/include/shmux uapi/linux tools/bench tests/unit tests/lib tests/tool tests/trust tests/kmod tests/vm tests/house tests/common "
+exempt=" .ci LICENSES man debian/source libshmux/include libshmux/include/shmux uapi/linux tools/bench tests/unit tests/lib tests/tool tests/trust tests/interop tests/kmod tests/vm tests/house tests/common "
 while IFS= read -r dir; do
 	case $exempt in *" $dir "*) continue ;; esac
 	case $dir in tests/fuzz/corpus*) continue ;; esac
