@@ -318,6 +318,9 @@ static inline bool shmux__owes(const struct shmux_session *s)
 	return !shmux_list_empty(&s->control) || s->owes;
 }
 
+/* We have made room ourselves, perhaps: who waits for it to be told is told. */
+void shmux__room_look(struct shmux_session *s);
+
 /* Make visible what was added, and ring if the peer sleeps. */
 static inline void shmux__publish(struct shmux_session *s)
 {
@@ -327,6 +330,8 @@ static inline void shmux__publish(struct shmux_session *s)
 		s->counters.kicks_sent++;
 		s->link->ops->ring(s->link, bells);
 	}
+	if (__builtin_expect(s->wants_room, 0) && !shmux__link_is_shm(s->link))
+		shmux__room_look(s);
 }
 
 /* Is something published that has yet to find room in the link? */

@@ -216,6 +216,18 @@ void shmux__room_missed(struct shmux_session *s)
 	shmux__room_wanted(s);
 }
 
+/*
+ * A link that writes to the kernel has its descriptor polled for room while there is
+ * something to write. Who has just written it all has to tell.
+ */
+void shmux__room_look(struct shmux_session *s)
+{
+	if (s->room_seen || !s->link->ops->has_room(s->link))
+		return;
+	s->room_seen = true;
+	shmux__events_tell(s);
+}
+
 /* Nobody leads any more; the poller's reasons are to be armed again. */
 static void rewatch(struct shmux_session *s)
 {

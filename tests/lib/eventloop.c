@@ -224,6 +224,49 @@ TEST_F(eventloop, room_for_an_open_after_there_was_none_is_an_event)
 	EXPECT_EQ(0, pair_close(&pair));
 }
 
+/* Write to each stream what it takes, until the session takes nothing more. */
+static void fill(struct __test_metadata *_metadata, struct shmux_session *session,
+		 struct shmux_stream *streams[], int nr)
+{
+	static char buf[65536];
+	struct shmux_event events[NR_EVENTS];
+
+	do {
+		for (int i = 0; i < nr; i++)
+			while (shmux_stream_try_write(streams[i], buf, sizeof(buf)) > 0)
+				;
+		ASSERT_LE(0, shmux_session_pump(session, events, NR_EVENTS));
+	} while (is_readable(session, 20));
+}
+
+TEST_F(eventloop, room_that_another_call_has_made_is_an_event)
+{
+	struct shmux_stream *streams[8];
+	uint32_t seen = 0;
+	int n;
+
+	if (!pair_is_yamux(variant->kind))
+		SKIP(return, "it is the peer who makes room in a ring");
+	settle(_metadata, self->session);
+	for (int i = 0; i < 8; i++)
+		ASSERT_EQ(0, shmux_session_open(self->session, SHMUX_STREAM_BYTES, &streams[i]));
+	fill(_metadata, self->session, streams, 8);
+
+	/* The peer takes it all in, and we say the rest while we ask something else. */
+	for (int i = 0; i < 20; i++) {
+		ASSERT_LE(0, far_pump(self->far));
+		ASSERT_EQ(SHMUX_SESSION_OPEN, shmux_session_state(self->session));
+	}
+
+	EXPECT_TRUE(is_readable(self->session, 1000));
+	n = shmux_session_pump(self->session, self->events, NR_EVENTS);
+	for (int i = 0; i < n; i++)
+		seen |= self->events[i].stream ? self->events[i].events : 0;
+	EXPECT_EQ(SHMUX_EVENT_WRITE, seen & SHMUX_EVENT_WRITE);
+	for (int i = 0; i < 8; i++)
+		shmux_stream_close(streams[i]);
+}
+
 TEST_F(eventloop, stream_that_waits_to_be_accepted_is_an_event)
 {
 	struct shmux_stream *st;
