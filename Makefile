@@ -105,11 +105,12 @@ test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_sr
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
+bench_go   := $(if $(has_go),$(BUILD)/shmux-bench-go)
 gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests bench-go kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 .PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
 	check-debug-kernel check-uml
 
@@ -117,7 +118,9 @@ all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
 examples: $(examples)
 	@:
-tests: $(test_progs) $(gopeer) kselftests $(preloads) $(replays)
+tests: $(test_progs) $(gopeer) $(bench_go) kselftests $(preloads) $(replays)
+	@:
+bench-go: $(BUILD)/shmux-bench-go
 	@:
 # libFuzzer comes with clang; the library is built for it, elsewhere.
 ifeq ($(findstring fuzzer,$(SANITIZE)),)
@@ -179,6 +182,8 @@ $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -o $@ $<
 
 $(BUILD)/tests/go/gopeer: $(wildcard tests/go/*.go)
+$(BUILD)/shmux-bench-go: $(wildcard tools/bench/go/*.go)
+$(BUILD)/tests/go/gopeer $(BUILD)/shmux-bench-go:
 	$(say) GO $@
 	$(go) build -o $@ $^
 
@@ -385,6 +390,7 @@ help:
 	'  make          build the library and the shmux command into $(BUILD)/' \
 	'  make examples build examples/ into $(BUILD)/examples/' \
 	'  make tests    build the test programs into $(BUILD)/tests/' \
+	'  make bench-go build the Go pairs that shmux bench yamux measures, with Go' \
 	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
 	'  make coverage say how many lines of each file the tests run' \
 	'  make check-kernel-style' \

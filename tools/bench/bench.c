@@ -12,6 +12,7 @@
 #include "goals.h"
 #include "measure.h"
 #include "noise.h"
+#include "peer_go.h"
 #include "report.h"
 #include "say.h"
 
@@ -30,23 +31,34 @@ static const struct bench_case *const tables[] = {
 	bench_shmux_oneway,
 	bench_shmux_churn,
 	bench_shmux_stalled,
+	NULL,
+};
+
+static const struct bench_case *const yamux_tables[] = {
+	bench_yamux_floor,
+	bench_yamux_rtt,
+	bench_yamux_churn,
+	bench_yamux_oneway,
+	bench_peer_go,
+	NULL,
 };
 
 #define NOISY 0.1		/* CPUs busy with others' work: said, from there on */
-#define NR_TABLES (sizeof(tables) / sizeof(*tables))
-
 /* What the command line wants. NULL: all. */
 struct wish {
+	bool yamux;	/* that suite, not the usual one */
 	const char *test, *system, *json;
 	bool quick, list, help;
 };
 
 static const char usage[] =
-	"Usage: shmux bench [--quick] [--json FILE] [--test NAME] [--system NAME] [--list]\n"
+	"Usage: shmux bench [yamux] [--quick] [--json FILE] [--test NAME] [--system NAME] [--list]\n"
 	"\n"
 	"Measures shmux beside the limits of this machine and beside AF_UNIX and a pipe,\n"
 	"in one run, between two processes; every payload byte is written and read. Ends\n"
 	"with the goals, and which were met. Figures mean most on an idle machine.\n"
+	"With 'yamux': a session over a socketpair beside hashicorp/yamux in Go, and\n"
+	"beside the socketpair itself.\n"
 	"\n"
 	"  --quick        take less than 15 s instead of about a minute\n"
 	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
@@ -56,6 +68,11 @@ static const char usage[] =
 	"  --list         print the rows that would be measured, and measure nothing\n"
 	"  --help         show this text\n";
 
+static const struct bench_case *const *tables_of(const struct wish *wish)
+{
+	return wish->yamux ? yamux_tables : tables;
+}
+
 static bool wanted(const struct wish *wish, const struct bench_case *bc)
 {
 	return (!wish->test || !strcmp(wish->test, bc->test)) &&
@@ -63,10 +80,10 @@ static bool wanted(const struct wish *wish, const struct bench_case *bc)
 }
 
 /* Whether some row's test or system, as @offset says, is @name. */
-static bool exists(const char *name, size_t offset)
+static bool exists(const struct wish *wish, const char *name, size_t offset)
 {
-	for (size_t t = 0; t < NR_TABLES; t++)
-		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
+	for (const struct bench_case *const *t = tables_of(wish); *t; t++)
+		for (const struct bench_case *bc = *t; bc->system; bc++)
 			if (!strcmp(name, *(const char *const *)((const char *)bc + offset)))
 				return true;
 	return false;
@@ -111,35 +128,62 @@ static int parse(struct wish *wish, int argc, char **argv)
 			return args_refuse("bench", c, argv);
 		}
 	}
+	if (optind < argc && !strcmp(argv[optind], "yamux")) {
+		wish->yamux = true;
+		optind++;
+	}
 	if (optind < argc)
-		return say_usage("bench", "it takes options only", "take '%s'", argv[optind]);
-	if (wish->test && !exists(wish->test, offsetof(struct bench_case, test)))
+		return say_usage("bench", "it takes 'yamux' and options only", "take '%s'",
+				 argv[optind]);
+	if (wish->test && !exists(wish, wish->test, offsetof(struct bench_case, test)))
 		return say_usage("bench", "there is no such test", "take '%s' for --test",
 				 wish->test);
-	if (wish->system && !exists(wish->system, offsetof(struct bench_case, system)))
+	if (wish->system && !exists(wish, wish->system, offsetof(struct bench_case, system)))
 		return say_usage("bench", "there is no such system", "take '%s' for --system",
 				 wish->system);
 	return 0;
 }
 
-/* Adds what is wanted. Return: how many rows two CPUs are missing for. */
-static unsigned int choose(struct bench *b, const struct wish *wish)
-{
-	unsigned int nr_missing = 0;
+/* Rows that are wanted and cannot be measured. */
+struct missing {
+	unsigned int nr_cpus, nr_go;
+};
 
-	for (size_t t = 0; t < NR_TABLES; t++)
-		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
-			if (wanted(wish, bc) && !bench_add(b, bc))
-				nr_missing++;
-	return nr_missing;
+static struct missing choose(struct bench *b, const struct wish *wish)
+{
+	struct missing missing = { 0 };
+
+	for (const struct bench_case *const *t = tables_of(wish); *t; t++) {
+		for (const struct bench_case *bc = *t; bc->system; bc++) {
+			if (!wanted(wish, bc))
+				continue;
+			if (*t == bench_peer_go && !bench_go_is_there())
+				missing.nr_go++;
+			else if (!bench_add(b, bc))
+				missing.nr_cpus++;
+		}
+	}
+	return missing;
+}
+
+static void tell_missing(const struct missing *missing, FILE *out)
+{
+	if (missing->nr_cpus)
+		fprintf(out, "\n%u rows want two CPUs, and we may use only one.\n",
+			missing->nr_cpus);
+	if (missing->nr_go)
+		fprintf(out, "\n%u rows of Go are missing: there is no %s.\n"
+			     "'make bench-go' builds it where golang-go and "
+			     "golang-github-hashicorp-yamux-dev are installed.\n",
+			missing->nr_go, bench_go_program());
 }
 
 static void list(const struct wish *wish)
 {
 	printf("%-8s %-11s %6s %-8s %-8s %5s %s\n", "system", "test", "bytes", "wait", "path",
 	       "batch", "placement");
-	for (size_t t = 0; t < NR_TABLES; t++) {
-		for (const struct bench_case *bc = tables[t]; bc->system; bc++) {
+	for (const struct bench_case *const *t = tables_of(wish); *t; t++) {
+		for (const struct bench_case *bc = *t; bc->system; bc++) {
 			if (!wanted(wish, bc))
 				continue;
 			printf("%-8s %-11s ", bc->system, bc->test);
@@ -163,8 +207,8 @@ static int run(const struct wish *wish, FILE *json)
 {
 	static struct bench b;
 	FILE *out = json == stdout ? stderr : stdout;
+	struct missing missing;
 	struct noise noise;
-	unsigned int nr_missing;
 	double others;
 	int error;
 
@@ -174,16 +218,17 @@ static int run(const struct wish *wish, FILE *json)
 	noise_begin(&noise);
 	b.nr_rounds = wish->quick ? 5 : 9;
 	b.seconds = wish->quick ? 9.5 : 48;
-	nr_missing = choose(&b, wish);
+	missing = choose(&b, wish);
 	if (b.nr_results)
 		bench_run_rounds(&b);
-	if (!wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
+	if (!wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
 		measure_beside(&b, wish->quick);
 	others = noise_end(&noise);
 	bench_report_table(&b, out);
-	if (nr_missing)
-		fprintf(out, "\n%u rows want two CPUs, and we may use only one.\n", nr_missing);
-	if (!wish->test && !wish->system)
+	tell_missing(&missing, out);
+	if (!wish->test && !wish->system && wish->yamux)
+		bench_goals_print_yamux(&b, out);
+	else if (!wish->test && !wish->system)
 		bench_goals_print(&b, out);
 	if (others > NOISY)
 		fprintf(out, "\nThe machine was not quiet: others kept %.2f CPUs busy meanwhile.\n",
@@ -245,8 +290,8 @@ int bench_brief(FILE *out, double seconds)
 		return say_cannot(error, NULL, "get memory for the benchmark");
 	b.nr_rounds = 3;
 	b.seconds = seconds;
-	for (size_t t = 0; t < NR_TABLES; t++)
-		for (const struct bench_case *bc = tables[t]; bc->system; bc++)
+	for (const struct bench_case *const *t = tables; *t; t++)
+		for (const struct bench_case *bc = *t; bc->system; bc++)
 			if (is_brief(bc))
 				bench_add(&b, bc);
 	bench_run_rounds(&b);

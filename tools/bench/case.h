@@ -63,6 +63,13 @@ extern const struct bench_case bench_shmux_oneway[];
 extern const struct bench_case bench_shmux_churn[];
 extern const struct bench_case bench_shmux_stalled[];
 
+/* The suite "yamux": the same over a plain socketpair, by our yamux, by Go's. */
+extern const struct bench_case bench_yamux_floor[];
+extern const struct bench_case bench_yamux_rtt[];
+extern const struct bench_case bench_yamux_churn[];
+extern const struct bench_case bench_yamux_oneway[];
+extern const struct bench_case bench_peer_go[];
+
 /* Not a row: one that exchanges a few messages and then waits for ever. */
 extern const struct bench_case bench_shmux_idle;
 
@@ -79,6 +86,7 @@ struct bench_run {
 	void *shared;			/* zeroed anew for each slice */
 	int fds[BENCH_NR_FDS];		/* setup's; -1 if unused; closed by the driver */
 
+	double ticks_per_ns;
 	uint64_t warm, slice;		/* ticks to run before and while measuring */
 	uint64_t from, until;		/* @near's clock: measuring begins, will end */
 	uint64_t last;			/* @near's clock: last reading */

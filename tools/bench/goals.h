@@ -7,4 +7,7 @@
 /* How shmux's rows compare with the others' of the same run; what is missing is "-". */
 void bench_goals_print(const struct bench *b, FILE *out);
 
+/* The same of the suite "yamux". */
+void bench_goals_print_yamux(const struct bench *b, FILE *out);
+
 #endif /* SHMUX_BENCH_GOALS_H */

@@ -194,6 +194,7 @@ static bool start(struct bench *b, const struct bench_case *bc, double seconds, 
 		.shared = run->shared,
 		.samples = run->samples,
 		.fds = { -1, -1, -1, -1 },
+		.ticks_per_ns = b->ticks_per_ns,
 		.warm = ticks * WARM,
 		.slice = ticks * (1 - WARM),
 	};

@@ -35,3 +35,12 @@ const struct bench_case bench_peer_af_unix[] = {
 	{ ONEWAY, 65536, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
 	{ 0 }
 };
+
+/* What the suite "yamux" has beneath it. */
+const struct bench_case bench_yamux_floor[] = {
+	{ RTT, 64, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
+	{ RTT, 64, "block", "copy", 0, "split", setup, bench_fd_ping, bench_fd_pong },
+	{ ONEWAY, 65536, "block", "copy", 1, "same", setup, bench_fd_sink, bench_fd_source },
+	{ ONEWAY, 65536, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
+	{ 0 }
+};

@@ -14,6 +14,11 @@ int bench_shmux_setup(struct bench_run *run)
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
 }
 
+int bench_yamux_setup(struct bench_run *run)
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
+}
+
 static struct shmux_session *attach(struct bench_run *run, int fd, enum shmux_role role)
 {
 	struct shmux_session_options options = { .size = sizeof(options) };
@@ -24,9 +29,12 @@ static struct shmux_session *attach(struct bench_run *run, int fd, enum shmux_ro
 	options.spin = !strcmp(wait, "spin") ? SHMUX_SPIN_ENDLESS :
 		       !strcmp(wait, "block") ? SHMUX_SPIN_NONE :
 						SHMUX_SPIN_ADAPTIVE;
-	error = shmux_session_attach(fd, role, &options, shmux_now() + PATIENCE_NS, &s);
+	if (!strcmp(run->bc->system, "yamux"))
+		error = shmux_session_yamux(fd, fd, role, &options, &s);
+	else
+		error = shmux_session_attach(fd, role, &options, shmux_now() + PATIENCE_NS, &s);
 	if (error)
-		bench_fail(run, "shmux_session_attach", error);
+		bench_fail(run, "a session", error);
 	return s;
 }
 

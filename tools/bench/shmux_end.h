@@ -12,6 +12,9 @@
 /* Setup: a pair of sockets, for bench_session() to attach to. */
 int bench_shmux_setup(struct bench_run *run);
 
+/* Setup: a pair of stream sockets, for the sessions of the system "yamux". */
+int bench_yamux_setup(struct bench_run *run);
+
 /* A session between the ends that waits as the case says; fails the run. */
 struct shmux_session *bench_near_session(struct bench_run *run);
 struct shmux_session *bench_far_session(struct bench_run *run);

@@ -122,3 +122,9 @@ const struct bench_case bench_shmux_oneway[] = {
 	{ "shmux", "oneway", 65536, "spin", "zerocopy", 1, "split", ZEROCOPY },
 	{ 0 }
 };
+
+const struct bench_case bench_yamux_oneway[] = {
+	{ "yamux", "oneway", 65536, "block", "copy", 1, "same", bench_yamux_setup, near, far },
+	{ "yamux", "oneway", 65536, "block", "copy", 1, "split", bench_yamux_setup, near, far },
+	{ 0 }
+};

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * peer_go.c - Go pairs that speak yamux by hashicorp/yamux: see go/main.go
+ *
+ * Each end is a process in Go. Ours of the far end becomes it; that of the near end
+ * starts it, waits, and takes over what it has measured by its own clock, whose
+ * reading costs some 50 ns a sample where ours costs 10.
+ */
+#define _GNU_SOURCE
+#include "peer_go.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char program[PATH_MAX];
+
+const char *bench_go_program(void)
+{
+	ssize_t len;
+
+	if (program[0])
+		return program;
+	len = readlink("/proc/self/exe", program, sizeof(program) - 32);
+	if (len < 0)
+		len = 0;
+	program[len] = 0;
+	dirname(program);
+	strcat(program, "/shmux-bench-go");
+	return program;
+}
+
+bool bench_go_is_there(void)
+{
+	return !access(bench_go_program(), X_OK);
+}
+
+static int setup(struct bench_run *run)
+{
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
+}
+
+/* Become the program, at the socket @fd. */
+static void become(struct bench_run *run, const char *end, int fd, int figures)
+{
+	char bytes[24], warm[24], slice[24];
+	char *argv[] = { "shmux-bench-go", (char *)end, (char *)run->bc->test, bytes, warm,
+			 slice, NULL };
+
+	snprintf(bytes, sizeof(bytes), "%zu", run->bc->bytes);
+	snprintf(warm, sizeof(warm), "%.0f", run->warm / run->ticks_per_ns);
+	snprintf(slice, sizeof(slice), "%.0f", run->slice / run->ticks_per_ns);
+	if (dup2(fd, STDIN_FILENO) < 0 || (figures >= 0 && dup2(figures, 3) < 0))
+		bench_fail(run, "dup2", errno);
+	execv(bench_go_program(), argv);
+	bench_fail(run, bench_go_program(), errno);
+}
+
+static void far(struct bench_run *run)
+{
+	become(run, "far", run->fds[1], -1);
+}
+
+static void read_all(struct bench_run *run, FILE *in, void *buf, size_t size)
+{
+	if (fread(buf, size, 1, in) != 1)
+		bench_fail(run, "the program in Go has ended without a figure", 0);
+}
+
+/* Times are in ns there, in ticks here. */
+static void take_over(struct bench_run *run, FILE *in)
+{
+	uint64_t head[3];
+
+	read_all(run, in, head, sizeof(head));
+	if (head[2] > BENCH_MAX_SAMPLES)
+		bench_fail(run, "the program in Go counts too many samples", 0);
+	if (head[2])
+		read_all(run, in, run->samples, head[2] * sizeof(*run->samples));
+	for (uint64_t i = 0; i < head[2]; i++)
+		run->samples[i] = run->samples[i] * run->ticks_per_ns;
+	run->nr_samples = head[2];
+	run->nr_messages = head[0];
+	run->from = 0;
+	run->last = head[1] * run->ticks_per_ns;
+}
+
+static void near(struct bench_run *run)
+{
+	int figures[2];
+	pid_t pid;
+	FILE *in;
+
+	if (pipe(figures))
+		bench_fail(run, "pipe", errno);
+	pid = fork();
+	if (pid < 0)
+		bench_fail(run, "fork", errno);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(figures[0]);
+		become(run, "near", run->fds[0], figures[1]);
+	}
+	close(figures[1]);
+	in = fdopen(figures[0], "r");
+	if (!in)
+		bench_fail(run, "fdopen", errno);
+	take_over(run, in);
+	waitpid(pid, NULL, 0);
+}
+
+#define GO(test, bytes, batch, placement)                                              \
+	{ "go", test, bytes, "block", "copy", batch, placement, setup, near, far }
+
+const struct bench_case bench_peer_go[] = {
+	GO("rtt", 64, 0, "same"),
+	GO("rtt", 64, 0, "split"),
+	GO("churn", 64, 0, "same"),
+	GO("churn", 64, 0, "split"),
+	GO("oneway", 65536, 1, "same"),
+	GO("oneway", 65536, 1, "split"),
+	{ 0 }
+};
