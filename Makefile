@@ -64,6 +64,10 @@ has_go := $(if $(shell command -v $(GO)),$(wildcard $(GOCODE)/src/github.com/has
 go      = $(Q)mkdir -p $(@D) && env -u GOROOT -u GOARCH -u GOOS GO111MODULE=off GOENV=off GOFLAGS= GOPROXY=off \
 	GOPATH='$(GOCODE)' GOCACHE='$(abspath $(BUILD))/obj/go' $(GO)
 
+# Examples that speak HTTP have it parsed by http_parser, where there is one.
+http_examples := examples/http-stdio.c examples/upload-proxy.c
+http_libs     := $(shell echo '\#include <http_parser.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo -lhttp_parser)
+
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pthread -o $@ \
 	$(filter %.o %.a,$^) $(LDLIBS)
@@ -73,7 +77,7 @@ link    = $(Q)mkdir -p $(@D) && $(CC) $(sanitize) $(CFLAGS) $(LDFLAGS) $(1) -pth
 lib_src     := $(wildcard $(foreach d,base region link core facade,libshmux/$(d)/*.c))
 tool_src    := $(filter-out tools/nl%.c,$(wildcard tools/*.c tools/bench/*.c)) \
 	$(if $(libnl_libs),tools/nl.c,tools/nl_none.c)
-example_src := $(wildcard examples/*.c)
+example_src := $(filter-out $(if $(http_libs),,$(http_examples)),$(wildcard examples/*.c))
 common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
@@ -149,6 +153,7 @@ $(tool): $(tool_obj) $(ar) $(BUILD)/.sources
 	$(say) LD $@
 	$(call link,) $(libnl_libs)
 
+$(http_examples:%.c=$(BUILD)/%): LDLIBS += $(http_libs)
 $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 	$(say) LD $@
 	$(link)
