@@ -107,32 +107,35 @@ static int have_session(struct forward *fw)
 	fw->dial_error = 0;
 	if (!error)
 		error = fw->target.is_only ? forward_dial_now(fw) : begin(fw);
-	if (!forward_is_lack(error))
-		return error;
-	forward_back_off(fw);
-	return -EAGAIN;
+	if (forward_is_lack(error)) {
+		forward_back_off(fw);
+		return -EAGAIN;
+	}
+	/* An only one that was dead on arrival is no error, and no session. */
+	return error || fw->current ? error : -ECONNRESET;
 }
 
 int forward_dial_open(struct forward *fw, struct shmux_stream **st,
 		      struct forward_session **session)
 {
+	struct forward_session *found;
 	int error;
 
 	/* Of one that is over by now, or has gone away, there is a next. */
 	for (;;) {
 		error = have_session(fw);
-		if (error)
+		found = fw->current;
+		if (error || !found)
 			return error;
-		*session = fw->current;
-		forward_session_cork(fw, *session);
-		error = shmux_session_open(fw->current->s,
-					   SHMUX_STREAM_BYTES | SHMUX_STREAM_NOWAIT, st);
+		*session = found;
+		forward_session_cork(fw, found);
+		error = shmux_session_open(found->s, SHMUX_STREAM_BYTES | SHMUX_STREAM_NOWAIT, st);
 		if (error == -ENOSPC) {
 			forward_back_off(fw);
 			return -EAGAIN;
 		}
 		if (!error)
-			(*session)->was_used = true;
+			found->was_used = true;
 		if (!error || error == -EAGAIN)
 			return error;
 		if (error != -ESHUTDOWN && error != -ECONNRESET)
@@ -140,7 +143,7 @@ int forward_dial_open(struct forward *fw, struct shmux_stream **st,
 		/* It runs out; but one that never took any is no better next time. */
 		fw->sweep = true;
 		fw->current = NULL;
-		if (!(*session)->was_used)
+		if (!found->was_used)
 			return error;
 	}
 }
