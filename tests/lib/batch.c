@@ -15,7 +15,7 @@ FIXTURE(batch)
 	struct shmux_stream *near;
 };
 
-PAIR_VARIANTS_OF_REGIONS(batch);
+PAIR_VARIANTS(batch);
 
 FIXTURE_SETUP(batch)
 {
@@ -92,6 +92,7 @@ TEST_F(batch, cork_costs_at_most_one_kick)
 	size_t len = 100 * 3;
 	uint64_t before;
 
+	NOT_OVER_YAMUX("has no kicks; yamux.c counts what it sends");
 	far_begin(self->far, side_read_all, &len, sizeof(len), 0);
 	ASSERT_TRUE(far_wait_blocked(self->far));
 	before = kicks(self->session);
@@ -110,6 +111,7 @@ TEST_F(batch, many_writes_to_one_sleep_cost_one_kick)
 {
 	uint64_t before;
 
+	NOT_OVER_YAMUX("has no kicks");
 	/* It has pumped less than there could be, so it is armed, and stays so. */
 	ASSERT_LE(0, far_pump(self->far));
 	before = kicks(self->session);
@@ -151,6 +153,7 @@ TEST_F(batch, more_costs_at_most_one_kick)
 	size_t len = 100 * 3;
 	uint64_t before;
 
+	NOT_OVER_YAMUX("has no kicks; yamux.c counts what it sends");
 	far_begin(self->far, side_read_all, &len, sizeof(len), 0);
 	ASSERT_TRUE(far_wait_blocked(self->far));
 	before = kicks(self->session);
