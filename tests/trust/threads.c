@@ -188,6 +188,7 @@ struct plan {
 	uint32_t delays;
 	uint32_t calm_len;
 	uint32_t parts; /* long messages travel in parts */
+	uint32_t wire; /* there are neither messages nor spans */
 };
 
 enum phase {
@@ -463,15 +464,15 @@ static void write_bytes(struct thread *t, struct slot *slot)
 		return;
 	}
 	pattern_fill(t->out, len, way->at, way->seed);
-	switch (random_between(&t->random, 0, 4)) {
+	switch (random_between(&t->random, t->party->plan.wire ? 1 : 0, 4)) {
 	case 0:
-	case 1:
-		doing(t, "write", slot);
-		n = shmux_stream_write(slot->st, t->out, len);
-		break;
-	case 2:
 		n = write_in_place(t, slot, t->out, len, chance(t, 2) ? SHMUX_NOWAIT : 0);
 		may |= MAY_AGAIN | MAY_CANCEL;
+		break;
+	case 1:
+	case 2:
+		doing(t, "write", slot);
+		n = shmux_stream_write(slot->st, t->out, len);
 		break;
 	case 3:
 		doing(t, "try_write", slot);
@@ -749,7 +750,8 @@ static void way_init(struct way *way, uint64_t len, uint32_t seed)
 /* Put a stream into a slot whose gate is being filled. */
 static void slot_fill(struct party *party, struct slot *slot, struct shmux_stream *st)
 {
-	uint32_t id = shmux_stream_id(st);
+	/* Each side of a wire has ids of its own. */
+	uint32_t id = party->plan.wire ? 0 : shmux_stream_id(st);
 	uint32_t near = (uint32_t)party->plan.seed ^ id, far = ~near;
 	uint64_t random = (uint64_t)id ^ party->plan.seed;
 
@@ -800,7 +802,9 @@ static void open_stream(struct thread *t)
 	if (!slot)
 		return;
 	doing(t, "open", slot);
-	err = shmux_session_open(t->party->session, chance(t, 2) ? SHMUX_STREAM_MESSAGES : 0, &st);
+	err = shmux_session_open(t->party->session,
+				 chance(t, 2) && !t->party->plan.wire ? SHMUX_STREAM_MESSAGES : 0,
+				 &st);
 	check(t, err, may_of_session(t) | MAY_NOSPC);
 	if (err)
 		gate_set(&slot->gate, EMPTY);
@@ -1230,7 +1234,9 @@ static int64_t party_begin(struct party *party)
 		gate_fill(&slot->gate);
 		if (party->plan.near)
 			SIDE_EQ(0, shmux_session_open(party->session,
-						      i == NR_CALM - 1 ? SHMUX_STREAM_MESSAGES : 0,
+						      i == NR_CALM - 1 && !party->plan.wire ?
+							      SHMUX_STREAM_MESSAGES :
+							      0,
 						      &st));
 		else
 			SIDE_EQ(0, shmux_session_accept(party->session, 0, &st));
@@ -1399,6 +1405,14 @@ FIXTURE_VARIANT_ADD(threads, listener){
 	.kind = PAIR_LISTENER,
 };
 
+FIXTURE_VARIANT_ADD(threads, yamux_socket){
+	.kind = PAIR_YAMUX_SOCKET,
+};
+
+FIXTURE_VARIANT_ADD(threads, yamux_pipes){
+	.kind = PAIR_YAMUX_PIPES,
+};
+
 FIXTURE_SETUP(threads)
 {
 	self->random = effort_seed();
@@ -1444,6 +1458,7 @@ static void run_rounds(struct __test_metadata *_metadata, FIXTURE_DATA(threads) 
 			.delays = delays,
 			.calm_len = 200000,
 			.parts = near.arena_size < 4 * BUF || far.arena_size < 4 * BUF,
+			.wire = pair_is_yamux(variant->kind),
 		};
 
 		ASSERT_EQ(0, pair_open(&self->pair, variant->kind, &near, &far));

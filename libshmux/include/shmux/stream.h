@@ -314,7 +314,10 @@ SHMUX_API size_t shmux_stream_message_max(struct shmux_stream *st);
 SHMUX_API size_t shmux_stream_peek_max(struct shmux_stream *st);
 SHMUX_API size_t shmux_stream_reserve_max(struct shmux_stream *st);
 
-/* What it is. The session is valid as long as the stream. */
+/*
+ * What it is. Both ends know it by the same id, but over yamux. The session is
+ * valid as long as the stream.
+ */
 SHMUX_API uint32_t shmux_stream_id(const struct shmux_stream *st);
 SHMUX_API int shmux_stream_is_message(const struct shmux_stream *st);
 SHMUX_API struct shmux_session *shmux_stream_session(struct shmux_stream *st);
