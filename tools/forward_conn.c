@@ -687,11 +687,14 @@ void forward_conns_run(struct forward *fw)
 
 unsigned int forward_conns_cut(struct forward *fw)
 {
-	unsigned int nr = fw->nr_conns;
+	struct forward_conn *conn, *next;
+	unsigned int nr = 0;
 
-	while (!TAILQ_EMPTY(&fw->conns)) {
+	for (conn = TAILQ_FIRST(&fw->conns); conn; conn = next) {
+		next = TAILQ_NEXT(conn, all);
 		fw->counters.reset++;
-		reset_conn(fw, TAILQ_FIRST(&fw->conns), "cut", SHMUX_CODE_USER);
+		reset_conn(fw, conn, "cut", SHMUX_CODE_USER);
+		nr++;
 	}
 	return nr;
 }

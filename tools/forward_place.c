@@ -242,7 +242,7 @@ static void say_unix_peer(int fd, char *buf, size_t size)
 
 void forward_place_say_peer(int fd, char *buf, size_t size)
 {
-	union forward_sockaddr addr;
+	union forward_sockaddr addr = { 0 };
 	socklen_t len = sizeof(addr);
 	char host[64], port[16];
 

@@ -212,7 +212,10 @@ void forward_sessions_drain(struct forward *fw)
 void forward_sessions_close(struct forward *fw)
 {
 	uint64_t deadline = shmux_now() + LAST_WORDS;
+	struct forward_session *session, *next;
 
-	while (!LIST_EMPTY(&fw->sessions))
-		close_session(fw, LIST_FIRST(&fw->sessions), deadline);
+	for (session = LIST_FIRST(&fw->sessions); session; session = next) {
+		next = LIST_NEXT(session, all);
+		close_session(fw, session, deadline);
+	}
 }
