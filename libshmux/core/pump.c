@@ -70,6 +70,8 @@ static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		return_chunk(s, f);
 		shmux__credit_consumed(st, cost);
 	} else if (f->len - n > s->rx_queued_max - s->rx_queued) {
+		/* It is not kept, so nobody else will say so. */
+		shmux__credit_consumed(st, cost);
 		return too_much(st);
 	} else {
 		err = shmux__rx_add(st, f, n, cost);
