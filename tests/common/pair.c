@@ -167,8 +167,12 @@ int pair_open(struct pair *pair, enum pair_kind kind, const struct shmux_session
 
 int pair_open_stream(struct pair *pair, unsigned int flags, struct shmux_stream **near)
 {
-	int ret = shmux_session_open(pair->session, flags, near);
+	int ret;
 
+	/* A wire may have room for it only once what is on it has been taken off. */
+	while ((ret = shmux_session_open(pair->session, flags | SHMUX_STREAM_NOWAIT, near)) ==
+	       -EAGAIN)
+		far_pump(&pair->far);
 	return ret ? ret : far_accept(&pair->far, 0);
 }
 

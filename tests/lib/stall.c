@@ -11,17 +11,17 @@
 #include "process.h"
 
 #define KIB 1024u
-#define WINDOW (64 * KIB)
-#define BUDGET (512 * KIB)
+#define WINDOW (256 * KIB) /* the least that yamux has */
+#define BUDGET (2048 * KIB)
 
 FIXTURE(stall)
 {
 	struct pair pair;
 	struct far *far;
-	struct shmux_stream *near;	/* the one that is read */
+	struct shmux_stream *near; /* the one that is read */
 };
 
-PAIR_VARIANTS_OF_REGIONS(stall);
+PAIR_VARIANTS(stall);
 
 FIXTURE_SETUP(stall)
 {
@@ -59,13 +59,16 @@ static uint64_t fill(struct far *far, struct shmux_stream *st)
 }
 
 /* What the far end holds and has promised to hold is bounded. */
-static void check_bounded(struct __test_metadata *_metadata, struct far *far)
+static void check_bounded(struct __test_metadata *_metadata, const FIXTURE_VARIANT(stall) * variant,
+			  struct far *far)
 {
 	struct shmux_session_counters counters;
 
 	ASSERT_EQ(0, far_counters(far, &counters));
 	EXPECT_LE(counters.rx_queued, BUDGET);
-	EXPECT_LE(counters.granted, BUDGET);
+	/* What yamux itself grants is not asked for. */
+	if (!pair_is_yamux(variant->kind))
+		EXPECT_LE(counters.granted, BUDGET);
 	EXPECT_LE(counters.rx_queued, counters.granted);
 }
 
@@ -89,7 +92,7 @@ TEST_F(stall, one_stream_takes_no_more_than_its_window)
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
 
 	EXPECT_LE(fill(self->far, self->near), WINDOW);
-	check_bounded(_metadata, self->far);
+	check_bounded(_metadata, variant, self->far);
 }
 
 TEST_F(stall, stream_that_nobody_reads_holds_up_no_other)
@@ -123,8 +126,7 @@ TEST_F(stall, blocked_writer_of_one_stream_holds_up_no_other)
 	EXPECT_FALSE(worker_is_done(&writer));
 
 	/* It goes on when it is read at last. */
-	EXPECT_EQ(4 * WINDOW,
-		  far_call(self->far, side_read_oldest, &bulk, sizeof(bulk), NULL, 0));
+	EXPECT_EQ(4 * WINDOW, far_call(self->far, side_read_oldest, &bulk, sizeof(bulk), NULL, 0));
 	EXPECT_EQ(4 * WINDOW, worker_join(&writer));
 	shmux_stream_close(job.st);
 }
@@ -137,14 +139,16 @@ TEST_F(stall, many_stalled_streams_stay_within_the_budget)
 	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
 		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &stalled[i]));
 		taken += fill(self->far, stalled[i]);
-		check_bounded(_metadata, self->far);
+		check_bounded(_metadata, variant, self->far);
 	}
-	EXPECT_LE(taken, BUDGET);
+	/* Over yamux it cannot be: who sends more than that is reset. */
+	if (!pair_is_yamux(variant->kind))
+		EXPECT_LE(taken, BUDGET);
 
 	/* A new one still has its first grant. */
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
 	check_echoes(_metadata, self->far, self->near, 200);
-	check_bounded(_metadata, self->far);
+	check_bounded(_metadata, variant, self->far);
 	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++)
 		shmux_stream_close(stalled[i]);
 }
@@ -175,10 +179,9 @@ TEST_F(stall, budget_comes_back_when_the_stalled_streams_are_closed)
 			shmux_stream_close(stalled[i]);
 		far_close(self->far);
 		far_run(self->far, side_close_others);
-		ASSERT_TRUE(wait_until(session_pump(self->pair.session) >= 0 &&
-				       far_pump(self->far) >= 0 &&
-				       !far_counters(self->far, &counters) &&
-				       !counters.streams_open));
+		ASSERT_TRUE(wait_until(
+			session_pump(self->pair.session) >= 0 && far_pump(self->far) >= 0 &&
+			!far_counters(self->far, &counters) && !counters.streams_open));
 		EXPECT_EQ(0, counters.rx_queued);
 		EXPECT_EQ(0, counters.granted);
 	}
@@ -201,8 +204,7 @@ TEST_F(stall, bytes_that_cross_the_end_of_reading_are_charged_to_nobody_in_the_e
 		ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
 		shmux_session_cork(self->pair.session);
 		ASSERT_EQ(200, shmux_stream_write(self->near, some, sizeof(some)));
-		ASSERT_EQ(0, reset ? far_reset(self->far, 7) :
-				     far_shutdown(self->far, SHMUX_READ));
+		ASSERT_EQ(0, reset ? far_reset(self->far, 7) : far_shutdown(self->far, SHMUX_READ));
 		shmux_session_uncork(self->pair.session);
 		ASSERT_LE(0, far_pump(self->far));
 
@@ -229,7 +231,7 @@ TEST_F(stall, smallest_writes_stay_within_the_window)
 	}
 	EXPECT_LT(0, nr);
 	EXPECT_LE(nr, WINDOW);
-	check_bounded(_metadata, self->far);
+	check_bounded(_metadata, variant, self->far);
 }
 
 TEST_F(stall, smallest_messages_are_charged_for_the_memory_they_take)
@@ -237,6 +239,7 @@ TEST_F(stall, smallest_messages_are_charged_for_the_memory_they_take)
 	uint64_t nr = 0;
 	char byte;
 
+	NOT_OVER_YAMUX("carries no messages");
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_MESSAGES, &self->near));
 	for (int tries = 0; tries < 5;) {
 		if (shmux_stream_try_write(self->near, "", 0) == 0) {
@@ -263,7 +266,9 @@ static int64_t side_rss(struct side *side)
 
 TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budget)
 {
-	enum { LEN = 300 };
+	enum {
+		LEN = 300
+	};
 	const int nr = (int)effort_count(4000);
 	const uint64_t budget = 4096 * KIB;
 	char buf[LEN] = "";
@@ -288,7 +293,8 @@ TEST_F(stall, unread_bytes_of_streams_that_have_ended_take_no_more_than_the_budg
 		far_pump(&pair.far);
 	}
 	growth = far_run(&pair.far, side_rss) - before;
-	EXPECT_LE(growth, (int64_t)budget * 3 / 2) {
+	EXPECT_LE(growth, (int64_t)budget * 3 / 2)
+	{
 		TH_LOG("%lld KiB for %d KiB", (long long)growth / KIB, nr * LEN / 1024);
 	}
 	EXPECT_EQ(0, pair_close(&pair));
@@ -305,12 +311,15 @@ static int64_t side_accept_if_any(struct side *side)
 
 TEST_F(stall, streams_that_have_ended_unread_keep_new_ones_out_once_the_budget_is_used)
 {
-	enum { BUDGET_OF_FEW = 16 * KIB };
+	enum {
+		BUDGET_OF_FEW = 16 * KIB
+	};
 	struct shmux_session_counters counters = { 0 };
 	uint32_t code = 0;
 	struct pair pair;
 	int i;
 
+	NOT_OVER_YAMUX("resets who sends what there is no budget for");
 	ASSERT_EQ(0, pair_open(&pair, variant->kind, NULL,
 			       SESSION_OPTIONS(.budget = BUDGET_OF_FEW, .window = 4096,
 					       .message_max = 4096, .first_grant = 512,
@@ -335,6 +344,7 @@ TEST_F(stall, streams_that_have_ended_unread_keep_new_ones_out_once_the_budget_i
 
 TEST_F(stall, writer_counts_its_stalls)
 {
+	struct shmux_session_counters counters;
 	struct bulk bulk = { .len = 4 * WINDOW, .piece = 4 * WINDOW, .seed = 1 };
 	struct bulk_job job = { .bulk = bulk };
 	struct worker writer;
@@ -344,7 +354,10 @@ TEST_F(stall, writer_counts_its_stalls)
 	worker_start(&writer, bulk_write_job, &job);
 	ASSERT_TRUE(worker_wait_blocked(&writer));
 
-	EXPECT_LT(0, session_counters(self->pair.session).credit_stalls);
+	counters = session_counters(self->pair.session);
+	/* A wire is full sooner than a window. */
+	EXPECT_LT(0, counters.credit_stalls +
+			     (pair_is_yamux(variant->kind) ? counters.room_stalls : 0));
 	EXPECT_EQ(4 * WINDOW, far_call(self->far, side_bulk_read, &bulk, sizeof(bulk), NULL, 0));
 	EXPECT_EQ(4 * WINDOW, worker_join(&writer));
 }
@@ -605,8 +618,8 @@ TEST_F(scattered, what_is_peeked_at_stays_where_it_is_and_makes_way_when_it_is_s
 		ASSERT_EQ(0, shmux_stream_reserve(self->near, CHUNK, &spans[i], SHMUX_NOWAIT));
 		memset(spans[i].data, 0, CHUNK);
 	}
-	EXPECT_EQ(-EAGAIN, shmux_stream_reserve(self->near, CHUNK, &spans[NR_PIECES - 1],
-						SHMUX_NOWAIT));
+	EXPECT_EQ(-EAGAIN,
+		  shmux_stream_reserve(self->near, CHUNK, &spans[NR_PIECES - 1], SHMUX_NOWAIT));
 	EXPECT_EQ(-1, far_run(self->far, side_check_peeked));
 
 	EXPECT_EQ(PIECE, far_run(self->far, side_peek));
