@@ -827,7 +827,8 @@ static int shut_writer(struct wire_pipe *p, const struct call *c)
 
 	for (;;) {
 		err = listen_to_reader(p, c, false);
-		if (p->close_said && !has_out(p) &&
+		/* Where the reader's end is over nobody needs ours any more. */
+		if ((err || (p->close_said && !has_out(p))) &&
 		    p->sent_frames == p->taken_frames)
 			return 0;
 		if (err)

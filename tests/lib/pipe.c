@@ -435,6 +435,17 @@ TEST_F(pipe, first_end_is_the_one_that_counts)
 	EXPECT_EQ(-EXDEV, FAR(side_error));
 }
 
+TEST_F(pipe, writer_that_ends_after_its_reader_learns_that_all_was_read)
+{
+	OPEN(SHMUX_READ, 0);
+	FAR_BEGIN(side_send, .len = 5);
+	EXPECT_EQ(5, recv_pattern(self->near, 10, 0, 0));
+	EXPECT_EQ(0, shmux_pipe_shutdown(self->near, -EDOM, 0));
+	EXPECT_EQ(5, far_finish(self->far, NULL));
+	EXPECT_EQ(0, FAR(side_shutdown_pipe, .error = 0));
+	EXPECT_EQ(-EPIPE, FAR(side_send, .len = 5));
+}
+
 TEST_F(pipe, write_that_times_out_has_not_been_read_and_will_not_be)
 {
 	OPEN(SHMUX_WRITE, 0);
