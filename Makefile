@@ -65,7 +65,7 @@ go      = $(Q)mkdir -p $(@D) && env -u GOROOT -u GOARCH -u GOOS GO111MODULE=off 
 	GOPATH='$(GOCODE)' GOCACHE='$(abspath $(BUILD))/obj/go' $(GO)
 
 # Examples that speak HTTP have it parsed by http_parser, where there is one.
-http_examples := examples/http-stdio.c examples/upload-proxy.c
+http_examples := examples/http-stdio.c
 http_libs     := $(shell echo '\#include <http_parser.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo -lhttp_parser)
 
 compile = $(Q)mkdir -p $(@D) && $(CC) $(1) $(sanitize) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -78,6 +78,8 @@ lib_src     := $(wildcard $(foreach d,base region link core facade,libshmux/$(d)
 tool_src    := $(filter-out tools/nl%.c,$(wildcard tools/*.c tools/bench/*.c)) \
 	$(if $(libnl_libs),tools/nl.c,tools/nl_none.c)
 example_src := $(filter-out $(if $(http_libs),,$(http_examples)),$(wildcard examples/*.c))
+# One of several files is a directory.
+proxy_src   := $(if $(http_libs),$(wildcard examples/upload-proxy/*.c))
 common_src  := $(wildcard tests/common/*.c)
 unit_src    := $(wildcard tests/unit/*.c)
 libtest_src := $(wildcard tests/lib/*.c)
@@ -92,7 +94,7 @@ lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(preload_src) \
+	$(call obj,$(example_src) $(proxy_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(preload_src) \
 	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
@@ -105,6 +107,7 @@ ar     := $(BUILD)/libshmux.a
 tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
+proxy      := $(if $(proxy_src),$(BUILD)/examples/upload-proxy)
 test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
@@ -120,7 +123,7 @@ gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
 all: $(so) $(BUILD)/libshmux.so $(ar) $(if $(tool_src),$(tool))
 	@:
-examples: $(examples)
+examples: $(examples) $(proxy)
 	@:
 tests: $(test_progs) $(gopeer) $(bench_go) kselftests $(preloads) $(replays)
 	@:
@@ -157,6 +160,14 @@ $(http_examples:%.c=$(BUILD)/%): LDLIBS += $(http_libs)
 $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(ar)
 	$(say) LD $@
 	$(link)
+
+$(proxy): $(call obj,$(proxy_src)) $(ar)
+	$(say) LD $@
+	$(call link,) $(http_libs)
+
+# An example's parser of what a client wrote is tested and fuzzed as ours are.
+$(BUILD)/tests/unit/multipart $(BUILD)/tests/fuzz/multipart $(BUILD)/fuzzers/multipart: \
+	$(BUILD)/obj/examples/upload-proxy/multipart.o
 
 $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@

@@ -40,7 +40,7 @@ may_include()
 	tools) echo tools uapi public ;;
 	examples) echo examples public ;;
 	raw) echo uapi ;;
-	tests) echo tests raw uapi public ;;
+	tests) echo tests examples raw uapi public ;;
 	unit) echo unit tests facade core link region base uapi public ;;
 	esac
 }

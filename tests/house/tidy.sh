@@ -10,7 +10,7 @@ command -v clang-tidy >/dev/null || { echo "clang-tidy is not installed"; exit 1
 # What is looked for is in .clang-tidy, tools/.clang-tidy and examples/.clang-tidy.
 # The analyzer follows a function's paths as far as so many nodes; its own limit
 # of 225000 found nothing more when it was tried, and takes ten times as long.
-files=$(ls libshmux/*/*.c tools/*.c tools/bench/*.c examples/*.c) || exit 1
+files=$(ls libshmux/*/*.c tools/*.c tools/bench/*.c examples/*.c examples/*/*.c) || exit 1
 echo "$files" | xargs -P2 -I{} clang-tidy --quiet {} -- -std=gnu11 -D_GNU_SOURCE= \
 	-Ilibshmux/include -Iuapi -Ilibshmux -Itools $(pkg-config --cflags libnl-genl-3.0 | sed 's/-I/-isystem /g') -Xclang -analyzer-config -Xclang max-nodes=30000 \
 	>"$tmp/out" 2>"$tmp/err"
