@@ -53,7 +53,9 @@ static int own(int fd, int mode, bool *is_socket)
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = open(path, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 static bool reads(int mode)
