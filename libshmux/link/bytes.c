@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/errno.h"
 #include "base/lock.h"
+#include "link/child.h"
 #include "link/ids.h"
 #include "link/wire.h"
 #include "link/yamux.h"
@@ -44,6 +45,7 @@
 #define NEWS_HERE	0x1u	/* there is a frame in the buffer, or the end */
 #define NEWS_KERNEL	0x2u	/* the kernel has something, or the end */
 #define NEWS_ROOM	0x4u	/* the kernel takes more of what is unsent */
+#define NEWS_CHILD	0x8u	/* our child has ended, it seems */
 
 struct bytes {
 	struct shmux__link link;
@@ -81,6 +83,8 @@ struct bytes {
 	uint32_t news;		/* NEWS_*; the leader may look, unlocked */
 	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
 	bool asleep;		/* the leader is, or is about to be */
+
+	struct shmux__child child;	/* who is at the other end, or none */
 };
 
 static struct bytes *bytes(struct shmux__link *l)
@@ -418,9 +422,14 @@ static bool have(const struct bytes *b)
 	       (b->payload_left && left(b));
 }
 
-/* Ask the kernel, unless it had nothing. Return: whether there is more now. */
+/*
+ * Ask the kernel, unless it had nothing. Return: whether there is more now. What
+ * our child has written is there when it has ended, and then it is all: who else
+ * may have its output is nobody.
+ */
 static bool fill(struct bytes *b)
 {
+	bool is_last = b->child.ended;
 	ssize_t n;
 
 	if (b->drained || b->ended)
@@ -433,11 +442,12 @@ static bool fill(struct bytes *b)
 	n = shmux__wire_read(&b->wire, b->rx + b->rx_end, RX_SIZE - b->rx_end);
 	if (n <= 0) {
 		b->drained = true;
-		b->ended = !n;
+		b->ended = !n || is_last;
 		return false;
 	}
 	/* Less than asked for is all there was. */
 	b->drained = (size_t)n < RX_SIZE - b->rx_end;
+	b->ended = b->drained && is_last;
 	b->rx_end += (uint32_t)n;
 	return true;
 }
@@ -606,11 +616,18 @@ static void note_news(struct bytes *b)
 	shmux_store_relaxed(&b->news, news ? NEWS_HERE : 0);
 }
 
+static void look_after_child(struct bytes *b)
+{
+	if (shmux_load_relaxed(&b->news) & NEWS_CHILD)
+		shmux__child_has_ended(&b->child);
+}
+
 static int bytes_receive(struct shmux__link *l, struct shmux__frame *f)
 {
 	struct bytes *b = bytes(l);
 	int n;
 
+	look_after_child(b);
 	if (shmux_load_relaxed(&b->news) & NEWS_KERNEL)
 		b->drained = false;
 	n = receive(b, f);
@@ -630,6 +647,7 @@ static bool bytes_look(struct shmux__link *l)
 {
 	struct bytes *b = bytes(l);
 
+	look_after_child(b);
 	if (!have(b)) {
 		b->drained = false;
 		fill(b);
@@ -725,19 +743,22 @@ static bool bytes_rung(struct shmux__link *l)
 static bool ask(struct bytes *b, uint64_t timeout)
 {
 	struct timespec ts = shmux_clock_timespec(timeout);
-	struct pollfd fds[3] = {
+	struct pollfd fds[4] = {
 		{ .fd = b->wire.in, .events = POLLIN },
 		{ .fd = b->poke_fd, .events = POLLIN },
 		{ .fd = shmux_load_relaxed(&b->full) ? b->wire.out : -1,
 		  .events = POLLOUT },
+		{ .fd = b->child.pidfd, .events = POLLIN },
 	};
 	int saved = errno;
 	uint64_t count;
 
-	if (ppoll(fds, 3, timeout == UINT64_MAX ? NULL : &ts, NULL) > 0) {
+	if (ppoll(fds, 4, timeout == UINT64_MAX ? NULL : &ts, NULL) > 0) {
 		if (fds[1].revents && read(b->poke_fd, &count, sizeof(count)) < 0)
 			errno = saved;
-		if (fds[0].revents || (fds[2].revents & (POLLERR | POLLHUP)))
+		if (fds[3].revents)
+			shmux_store_relaxed(&b->news, NEWS_KERNEL | NEWS_CHILD);
+		else if (fds[0].revents || (fds[2].revents & (POLLERR | POLLHUP)))
 			shmux_store_relaxed(&b->news, NEWS_KERNEL);
 	}
 	errno = saved;
@@ -794,7 +815,11 @@ static int bytes_check_alive(struct shmux__link *l)
 {
 	struct bytes *b = bytes(l);
 
-	return b->ended || b->deaf ? -ECONNRESET : shmux__wire_check(&b->wire);
+	if (b->ended || b->deaf)
+		return -ECONNRESET;
+	if (b->child.pid && shmux__child_has_ended(&b->child))
+		return -ECONNRESET;
+	return shmux__wire_check(&b->wire);
 }
 
 static int open_epoll(struct bytes *b)
@@ -802,7 +827,9 @@ static int open_epoll(struct bytes *b)
 	struct epoll_event ev = { .events = EPOLLIN };
 	int fd = epoll_create1(EPOLL_CLOEXEC);
 
-	if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, b->wire.in, &ev)) {
+	if (fd >= 0 && (epoll_ctl(fd, EPOLL_CTL_ADD, b->wire.in, &ev) ||
+			(b->child.pidfd >= 0 &&
+			 epoll_ctl(fd, EPOLL_CTL_ADD, b->child.pidfd, &ev)))) {
 		close(fd);
 		fd = -1;
 	}
@@ -875,6 +902,9 @@ static void bytes_hang_up(struct shmux__link *l)
 		put(b, YAMUX_GO_AWAY, 0, 0, YAMUX_GO_AWAY_PROTOCOL);
 	bytes_publish(l);
 	shmux__wire_hang_up(&b->wire);
+	/* Lest it waits for room to tell us what we do not read any more. */
+	if (b->child.pid)
+		shutdown(b->wire.in, SHUT_RD);
 }
 
 static void bytes_close(struct shmux__link *l)
@@ -887,6 +917,8 @@ static void bytes_close(struct shmux__link *l)
 	if (b->poke_fd >= 0)
 		close(b->poke_fd);
 	shmux__wire_close(&b->wire);
+	if (b->child.pid)
+		shmux__child_close(&b->child);
 	shmux__ids_exit(&b->ids);
 	free(b->rx);
 	free(b->tx);
@@ -964,7 +996,7 @@ int shmux__bytes_open(int in, int out, enum shmux_role role,
 		return -ENOMEM;
 	}
 	b->wire = wire;
-	b->poke_fd = b->epoll_fd = -1;
+	b->poke_fd = b->epoll_fd = b->child.pidfd = -1;
 	/* What hides the buckets is no secret worth waiting for. */
 	if (SHMUX_KEEP_ERRNO(getrandom(&seed, sizeof(seed), GRND_NONBLOCK)) < 0)
 		seed = (uint32_t)(uintptr_t)b;
@@ -993,4 +1025,27 @@ int shmux__bytes_open(int in, int out, enum shmux_role role,
 	}
 	*link = &b->link;
 	return 0;
+}
+
+int shmux__bytes_open_child(struct shmux__child *child, int fd,
+			    enum shmux_role role, struct shmux__link **link)
+{
+	int err = shmux__bytes_open(fd, fd, role, link);
+
+	if (err) {
+		shmux__child_close(child);
+		return err;
+	}
+	bytes(*link)->child = *child;
+	/* Who has made the socket is us; whom it runs as, nobody knows. */
+	(*link)->peer = (struct shmux_peer){
+		.pid = child->pid, .uid = (uid_t)-1, .gid = (gid_t)-1
+	};
+	return 0;
+}
+
+struct shmux__child *shmux__bytes_child(struct shmux__link *l)
+{
+	return l->ops == &shmux__bytes_ops && bytes(l)->child.pid ?
+		       &bytes(l)->child : NULL;
 }

@@ -12,6 +12,8 @@
 
 #include "link/link.h"
 
+struct shmux__child;
+
 extern const struct shmux__link_ops shmux__bytes_ops;
 
 /*
@@ -22,5 +24,15 @@ extern const struct shmux__link_ops shmux__bytes_ops;
  */
 int shmux__bytes_open(int in, int out, enum shmux_role role,
 		      struct shmux__link **link);
+
+/*
+ * To a child that has just been started: from then on it is the link's, which
+ * ends it as it closes; on failure too. When it ends, the link does.
+ */
+int shmux__bytes_open_child(struct shmux__child *child, int fd,
+			    enum shmux_role role, struct shmux__link **link);
+
+/* Return: the child at the other end, or NULL. */
+struct shmux__child *shmux__bytes_child(struct shmux__link *l);
 
 #endif /* SHMUX_LINK_BYTES_H */
