@@ -5,7 +5,6 @@
  * An entry an address. While one thread makes the session the others that want
  * it wait for it; those who dial elsewhere do not.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,9 +24,10 @@
 
 struct entry {
 	struct shmux_list node;
-	char text[SHMUX_ADDRESS_MAX];
 	struct shmux_session *session;	/* or NULL */
 	bool dialling;
+	bool spent;			/* there cannot be another session */
+	char text[];
 };
 
 struct shmux_context {
@@ -96,10 +96,10 @@ static struct entry *entry_get(struct shmux_context *c, const char *text)
 		if (!strcmp(e->text, text))
 			return e;
 	}
-	e = calloc(1, sizeof(*e));
+	e = calloc(1, sizeof(*e) + strlen(text) + 1);
 	if (!e)
 		return NULL;
-	snprintf(e->text, sizeof(e->text), "%s", text);
+	strcpy(e->text, text);
 	shmux_list_append(&c->entries, &e->node);
 	return e;
 }
@@ -144,37 +144,36 @@ static int check(const void *arg, const struct shmux_peer *peer)
 	return o->check ? o->check(o->check_arg, peer) : 0;
 }
 
+/* Is there no listener yet, but may there be one? */
+static bool may_appear(const struct shmux__address *address, int err)
+{
+	if (address->kind == SHMUX_ADDRESS_TCP)
+		return err == -ECONNREFUSED;
+	return shmux__address_knows_user(address) &&
+	       (err == -ECONNREFUSED || err == -ENOENT || err == -ECONNRESET);
+}
+
 /* Dial, again and again if the listener is to be waited for. */
 static int make_session(struct shmux_context *c,
 			const struct shmux__address *address,
-			const struct shmux_dial_options *o,
-			const uint32_t *cancelled,
+			const struct shmux__dial_terms *terms, bool wait,
 			struct shmux_session **session)
 {
-	struct shmux__dial_terms terms = {
-		.deadline = o->deadline,
-		.cancelled = cancelled,
-		.accepts = accepts,
-		.check = check,
-		.arg = o,
-	};
 	uint64_t pause = RETRY_FIRST, left;
 	struct timespec ts;
 	int err;
 
 	for (;;) {
-		err = shmux__dial(address, &c->options, &terms, session);
-		if (!(o->flags & SHMUX_DIAL_WAIT) ||
-		    (err != -ECONNREFUSED && err != -ENOENT &&
-		     err != -ECONNRESET))
+		err = shmux__dial(address, &c->options, terms, session);
+		if (!wait || !may_appear(address, err))
 			return err;
-		left = shmux_clock_left(o->deadline);
+		left = shmux_clock_left(terms->deadline);
 		if (!left)
 			return -ETIMEDOUT;
 		ts = shmux_clock_timespec(left < pause ? left : pause);
 		nanosleep(&ts, NULL);
 		pause = pause * 2 < RETRY_MOST ? pause * 2 : RETRY_MOST;
-		if (shmux_load_relaxed(cancelled))
+		if (shmux_load_relaxed(terms->cancelled))
 			return -ECANCELED;
 	}
 }
@@ -225,8 +224,7 @@ struct dial {
 /* Under the lock: a live session to the address, held for us. */
 static int get_session(struct shmux_context *c,
 		       const struct shmux__address *address,
-		       const struct shmux_dial_options *o,
-		       const uint32_t *cancelled,
+		       const struct shmux__dial_terms *terms, bool wait,
 		       struct shmux_session **session)
 {
 	struct shmux_session *s = NULL;
@@ -239,9 +237,8 @@ static int get_session(struct shmux_context *c,
 			return -ENOMEM;
 		if (e->session && session_usable(e->session)) {
 			/* Shared or not, the listener must be one we accept. */
-			err = accepts(o, &e->session->link->peer);
-			if (!err)
-				err = check(o, &e->session->link->peer);
+			err = shmux__dial_admits(address, terms,
+						 &e->session->link->peer);
 			if (err)
 				return err;
 			*session = e->session;
@@ -249,16 +246,19 @@ static int get_session(struct shmux_context *c,
 		}
 		if (!e->dialling)
 			break;
-		err = wait_changed(c, o->deadline, cancelled);
+		err = wait_changed(c, terms->deadline, terms->cancelled);
 		if (err)
 			return err;
 	}
+	if (e->spent)
+		return -ESHUTDOWN;
 	entry_drop(e);
 	e->dialling = true;
 	shmux_unlock(&c->lock);
-	err = make_session(c, address, o, cancelled, &s);
+	err = make_session(c, address, terms, wait, &s);
 	shmux_lock(&c->lock);
 	e->dialling = false;
+	e->spent = !err && shmux__address_is_spent(address);
 	e->session = s;
 	changed(c);
 	*session = s;
@@ -271,6 +271,12 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 {
 	struct shmux_dial_options o;
 	struct dial dial = { .cancelled = 0 };
+	struct shmux__dial_terms terms = {
+		.cancelled = &dial.cancelled,
+		.accepts = accepts,
+		.check = check,
+		.arg = &o,
+	};
 	struct shmux_session *s = NULL;
 	struct shmux__address a;
 	unsigned int kind;
@@ -287,18 +293,18 @@ int shmux_context_dial(struct shmux_context *c, const char *address,
 		err = shmux__address_parse(address, &a);
 	if (err)
 		return err;
-	if (!o.deadline)
-		o.deadline = SHMUX_NEVER;
+	terms.deadline = o.deadline ? o.deadline : SHMUX_NEVER;
+	terms.by_user = o.flags & SHMUX_DIAL_UID;
 	kind = o.flags & SHMUX_DIAL_MESSAGES ? SHMUX_STREAM_MESSAGES :
 					       SHMUX_STREAM_BYTES;
 	shmux_lock(&c->lock);
 	shmux_list_append(&c->dials, &dial.node);
 	for (tries = 0; tries < 2; tries++) {
-		err = get_session(c, &a, &o, &dial.cancelled, &s);
+		err = get_session(c, &a, &terms, o.flags & SHMUX_DIAL_WAIT, &s);
 		if (err)
 			break;
 		shmux_unlock(&c->lock);
-		err = shmux__session_open(s, kind, o.deadline, &dial.cancelled,
+		err = shmux__session_open(s, kind, terms.deadline, &dial.cancelled,
 					  stream);
 		unhold(s);
 		shmux_lock(&c->lock);

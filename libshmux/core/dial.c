@@ -17,10 +17,12 @@
 #include "core/meeting.h"
 #include "core/options.h"
 #include "core/who.h"
+#include "core/wires.h"
 #include "link/bytes.h"
 #include "region/device.h"
 #include "region/endpoint.h"
 #include "region/hello.h"
+#include "region/inet.h"
 
 /* How long one wait for room is: then we look who listens, and whether to go on. */
 #define QUEUE_SLICE UINT64_C(50000000) /* ns */
@@ -33,13 +35,29 @@ static int meet(struct shmux__meeting *m, const char *address,
 				     terms->cancelled, session);
 }
 
-static int dial_admit(void *arg, const struct shmux_peer *peer, int fd)
+static int accepts_and_checks(const struct shmux__dial_terms *terms,
+			      const struct shmux_peer *peer)
 {
-	const struct shmux__dial_terms *terms = arg;
 	int err = terms->accepts(terms->arg, peer);
 
-	(void)fd;
 	return err || !terms->check ? err : terms->check(terms->arg, peer);
+}
+
+static int dial_admit(void *arg, const struct shmux_peer *peer, int fd)
+{
+	(void)fd;
+	return accepts_and_checks(arg, peer);
+}
+
+int shmux__dial_admits(const struct shmux__address *address,
+		       const struct shmux__dial_terms *terms,
+		       const struct shmux_peer *peer)
+{
+	if (shmux__address_knows_user(address))
+		return accepts_and_checks(terms, peer);
+	if (terms->by_user)
+		return -EACCES;
+	return terms->check ? terms->check(terms->arg, peer) : 0;
 }
 
 static int dial_memfd(const struct shmux__address *address,
@@ -51,7 +69,8 @@ static int dial_memfd(const struct shmux__address *address,
 	int err, fd;
 
 	fd = shmux__endpoint_connect(&address->sun, address->sun_len,
-				     terms->deadline, terms->cancelled);
+				     SOCK_SEQPACKET, terms->deadline,
+				     terms->cancelled);
 	if (fd == -EACCES)
 		shmux__say(options, "no session at %s: its file does not let us connect (EACCES)",
 			   address->memfd);
@@ -145,6 +164,51 @@ static int dial_kmod(int fd, const struct shmux__address *address,
 	return err;
 }
 
+/* A link over what a yamux address leads to. */
+static int open_link(const struct shmux__address *address,
+		     const struct shmux__dial_terms *terms,
+		     struct shmux__link **link)
+{
+	int fd;
+
+	switch (address->kind) {
+	case SHMUX_ADDRESS_UNIX:
+		fd = shmux__endpoint_connect(&address->sun, address->sun_len,
+					     SOCK_STREAM, terms->deadline,
+					     terms->cancelled);
+		break;
+	case SHMUX_ADDRESS_TCP:
+		if (!address->port)
+			return -EINVAL;
+		fd = shmux__inet_connect(address->host, address->port,
+					 terms->deadline, terms->cancelled);
+		break;
+	default:
+		return shmux__wires_open(address, SHMUX_ROLE_DIALLER, link);
+	}
+	return fd < 0 ? fd : shmux__bytes_open(fd, fd, SHMUX_ROLE_DIALLER, link);
+}
+
+static int dial_yamux(const struct shmux__address *address,
+		      const struct shmux_session_options *options,
+		      const struct shmux__dial_terms *terms,
+		      struct shmux_session **session)
+{
+	struct shmux__link *link;
+	int err = open_link(address, terms, &link);
+
+	if (err)
+		return err;
+	err = shmux__dial_admits(address, terms, &link->peer);
+	if (!err)
+		return shmux__session_new(link, options, address->text, session);
+	shmux__say(options, "no session at %s with process %ld of user %ld: %s",
+		   address->text, (long)link->peer.pid, (long)(int)link->peer.uid,
+		   shmux__meeting_reason(err, false, SHMUX_ROLE_DIALLER));
+	link->ops->close(link);
+	return err;
+}
+
 int shmux__dial(const struct shmux__address *address,
 		const struct shmux_session_options *options,
 		const struct shmux__dial_terms *terms,
@@ -153,6 +217,8 @@ int shmux__dial(const struct shmux__address *address,
 	bool is_final = false;
 	int err, memfd_err, fd;
 
+	if (address->kind != SHMUX_ADDRESS_MEMORY)
+		return dial_yamux(address, options, terms, session);
 	if (!address->kmod[0])
 		return dial_memfd(address, options, terms, session);
 	fd = shmux__device_open();

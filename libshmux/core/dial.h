@@ -2,11 +2,13 @@
 /*
  * dial.h - from an address or a connected descriptor to a session
  *
- * A plain NAME is dialled by the kernel module and by memfd.
+ * A plain NAME is dialled by the kernel module and by memfd. Over whatever is no
+ * shared memory there is yamux, which begins without a word: connected is all.
  */
 #ifndef SHMUX_CORE_DIAL_H
 #define SHMUX_CORE_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <shmux/session.h>
@@ -23,6 +25,7 @@ struct shmux__dial_terms {
 	/* Asked then, of whom we meet; or NULL. */
 	int (*check)(const void *arg, const struct shmux_peer *peer);
 	const void *arg;
+	bool by_user;			/* who is no user that we know will not do */
 };
 
 /* Connect and meet; blocks. @options are resolved. */
@@ -30,6 +33,11 @@ int shmux__dial(const struct shmux__address *address,
 		const struct shmux_session_options *options,
 		const struct shmux__dial_terms *terms,
 		struct shmux_session **session);
+
+/* Is @peer, which @address has led to, one to talk to? Return: 0 or -errno. */
+int shmux__dial_admits(const struct shmux__address *address,
+		       const struct shmux__dial_terms *terms,
+		       const struct shmux_peer *peer);
 
 /* One that accepts our own uid and root. */
 int shmux__dial_accepts_own(const void *arg, const struct shmux_peer *peer);

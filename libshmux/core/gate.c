@@ -2,8 +2,9 @@
 /*
  * gate.c - see gate.h
  *
- * Owns the doors, which are a listening socket, a listener of the module's or
- * both; a timer; and a client for each connection whose hello is under way.
+ * Owns the doors, which are listening sockets, a listener of the module's or
+ * both; a timer; and a client for each connection whose hello is under way. Who
+ * speaks yamux has no hello, and is no client: it has its session at once.
  */
 #include "core/gate.h"
 
@@ -16,16 +17,20 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/core.h"
 #include "core/meeting.h"
 #include "core/who.h"
+#include "link/bytes.h"
 #include "region/device.h"
 #include "region/hello.h"
+#include "region/inet.h"
 
 #define CLIENTS_MAX 256
 #define CONNECTS 16	/* taken at once, before sessions have their turn */
 #define SWEEP UINT64_C(100000000)	/* ns between looks for dead clients */
 #define REST UINT64_C(20000000)	/* ns without a look at the doors */
 #define SENTENCES 16	/* a second, at most, about those who got no session */
+#define PORTS 16	/* that the kernel may choose, until one is free everywhere */
 
 struct client {
 	struct shmux__watched watched;
@@ -52,16 +57,15 @@ static int socket_of(const struct client *c)
 	return shmux__hello_fd(c->meeting.hello);
 }
 
-/* A client got no session. Strangers shall not fill the log. */
-static void client_log(struct client *c, int err)
+/* Somebody got no session. Strangers shall not fill the log: is this to be said? */
+static bool may_log(struct shmux__gate *g)
 {
-	struct shmux__gate *g = c->g;
 	const struct shmux_session_options *o = g->session_options;
 	uint64_t now = shmux_clock_now();
 	char sentence[64];
 
 	if (!o->log)
-		return;
+		return false;
 	if (now - g->log_since >= SHMUX_NSEC_PER_SEC) {
 		if (g->nr_sentences > SENTENCES) {
 			snprintf(sentence, sizeof(sentence),
@@ -72,7 +76,12 @@ static void client_log(struct client *c, int err)
 		g->log_since = now;
 		g->nr_sentences = 0;
 	}
-	if (g->nr_sentences++ < SENTENCES)
+	return g->nr_sentences++ < SENTENCES;
+}
+
+static void client_log(struct client *c, int err)
+{
+	if (may_log(c->g))
 		shmux__meeting_log(&c->meeting, c->door->address, err);
 }
 
@@ -161,17 +170,15 @@ static int client_ready(struct shmux__watched *w)
 	return 0;
 }
 
-static int watch_door(struct shmux__gate *g, struct shmux__door *d)
+static int watch_doors(struct shmux__gate *g)
 {
-	if (d->fd < 0)
-		return 0;
-	return shmux__loop_add(g->loop, d->fd, EPOLLIN, &d->watched);
-}
+	uint32_t i;
+	int err = 0;
 
-static void unwatch_door(struct shmux__gate *g, struct shmux__door *d)
-{
-	if (d->fd >= 0)
-		shmux__loop_remove(g->loop, d->fd);
+	for (i = 0; i < g->nr_doors && !err; i++)
+		err = shmux__loop_add(g->loop, g->doors[i].fd, EPOLLIN,
+				      &g->doors[i].watched);
+	return err;
 }
 
 /*
@@ -180,11 +187,12 @@ static void unwatch_door(struct shmux__gate *g, struct shmux__door *d)
  */
 static void rest(struct shmux__gate *g, bool rests)
 {
-	unwatch_door(g, &g->kmod);
-	unwatch_door(g, &g->memfd);
+	uint32_t i;
+
+	for (i = 0; i < g->nr_doors; i++)
+		shmux__loop_remove(g->loop, g->doors[i].fd);
 	/* Without memory for that they rest on. */
-	g->rests = rests || watch_door(g, &g->kmod) ||
-		   watch_door(g, &g->memfd);
+	g->rests = rests || watch_doors(g);
 	timer_arm(g);
 }
 
@@ -225,6 +233,42 @@ static bool has_room(const struct shmux__gate *g)
 	return room;
 }
 
+/* Who has connected by yamux has a session, unless we do not want them. */
+static int yamux_take(struct shmux__gate *g, int fd)
+{
+	bool knows_user = shmux__address_knows_user(g->address);
+	struct shmux_session *s;
+	struct shmux__link *link;
+	int err;
+
+	if (g->address->kind == SHMUX_ADDRESS_TCP)
+		shmux__inet_tune(fd);
+	err = shmux__bytes_open(fd, fd, SHMUX_ROLE_ACCEPTOR, &link);
+	if (err)
+		return err;
+	err = admit(g, &link->peer, knows_user ? fd : -1);
+	if (err && may_log(g))
+		shmux__say(g->session_options,
+			   "no session at %s with process %ld of user %ld: %s",
+			   g->address->text, (long)link->peer.pid,
+			   (long)(int)link->peer.uid,
+			   shmux__meeting_reason(err, false, SHMUX_ROLE_ACCEPTOR));
+	if (err) {
+		link->ops->close(link);
+		return 0;
+	}
+	err = shmux__session_new(link, g->session_options, g->address->text, &s);
+	if (!err)
+		g->admitted(g->arg, s);
+	return err;
+}
+
+static int door_accept(struct shmux__door *d)
+{
+	return d->by_module ? shmux__device_accept(d->fd) :
+			      shmux__endpoint_accept(&d->endpoint);
+}
+
 /* Somebody connects. Return: 0, -EAGAIN, or why it cannot be had now. */
 static int connection_take(struct shmux__door *d)
 {
@@ -232,15 +276,17 @@ static int connection_take(struct shmux__door *d)
 	struct client *c;
 	int fd;
 
-	fd = d->accept(d);
+	fd = door_accept(d);
 	if (fd < 0 && fd != -EAGAIN && g->nr_clients) {
 		make_way(g);
-		fd = d->accept(d);
+		fd = door_accept(d);
 	}
 	if (fd < 0 && fd != -EAGAIN)
 		rest(g, true);
 	if (fd < 0)
 		return fd;
+	if (g->address->kind != SHMUX_ADDRESS_MEMORY)
+		return yamux_take(g, fd);
 	/* What its hello brings is lost if there is no descriptor for it. */
 	while (g->nr_clients && !has_room(g))
 		make_way(g);
@@ -279,82 +325,163 @@ static int door_ready(struct shmux__watched *w)
 	return err == -EAGAIN ? 0 : err;
 }
 
-static int accept_memfd(struct shmux__door *d)
+/* @address: what it stands for, in full. The door is not yet one of the gate's. */
+static struct shmux__door *door_init(struct shmux__gate *g, const char *address)
 {
-	return shmux__endpoint_accept(&d->g->endpoint);
+	struct shmux__door *d = &g->doors[g->nr_doors];
+
+	*d = (struct shmux__door){
+		.watched = { .ready = door_ready },
+		.g = g,
+		.fd = -1,
+		.address = address,
+	};
+	return d;
 }
 
-static int accept_kmod(struct shmux__door *d)
+static void door_add(struct shmux__gate *g, int fd)
 {
-	return shmux__device_accept(d->fd);
+	g->doors[g->nr_doors++].fd = fd;
 }
 
-static void door_init(struct shmux__door *d, struct shmux__gate *g,
-		      const char *address, int (*accept)(struct shmux__door *d))
+static void close_doors(struct shmux__gate *g)
 {
-	d->watched = (struct shmux__watched){ .ready = door_ready };
-	d->g = g;
-	d->fd = -1;
-	d->address = address;
-	d->accept = accept;
+	struct shmux__door *d;
+
+	while (g->nr_doors) {
+		d = &g->doors[--g->nr_doors];
+		if (d->by_module)
+			shmux__device_unlisten(d->fd);
+		else
+			shmux__endpoint_close(&d->endpoint);
+	}
 }
 
 /* A name that can be had by memfd is had without the module, if it must be. */
 static int open_kmod(struct shmux__gate *g)
 {
 	const struct shmux_listener_options *o = g->options;
+	struct shmux__door *d = door_init(g, g->address->kmod);
 	int fd = shmux__device_listen(g->address->name, o->backlog, o->mode,
 				      o->uid, o->gid);
 
-	if (fd == -EADDRINUSE || (fd < 0 && !g->address->memfd[0]))
+	d->by_module = true;
+	if (fd >= 0) {
+		door_add(g, fd);
+		return 0;
+	}
+	if (fd == -EADDRINUSE || !g->address->memfd[0])
 		return fd;
-	if (fd < 0 && fd != -ENODEV)
+	if (fd != -ENODEV)
 		shmux__say(g->session_options,
 			   "%s is had without the module, which fails with errno %d",
 			   g->address->text, -fd);
-	g->kmod.fd = fd < 0 ? -1 : fd;
 	return 0;
 }
 
-static int open_memfd(struct shmux__gate *g)
+/* memfd's name or path, or the path of a stream of bytes. */
+static int open_unix(struct shmux__gate *g, const char *address, int type)
 {
 	const struct shmux_listener_options *o = g->options;
 	uid_t uid = o->flags & SHMUX_LISTENER_UID ? o->uid : (uid_t)-1;
 	gid_t gid = o->flags & SHMUX_LISTENER_GID ? o->gid : (gid_t)-1;
-	int err = shmux__endpoint_open(&g->endpoint, &g->address->sun,
-				       g->address->sun_len, (int)o->backlog,
-				       o->mode & 0666, uid, gid);
+	struct shmux__door *d = door_init(g, address);
+	int err = shmux__endpoint_open(&d->endpoint, &g->address->sun,
+				       g->address->sun_len, type,
+				       (int)o->backlog, o->mode & 0666, uid, gid);
 
 	if (!err)
-		g->memfd.fd = g->endpoint.fd;
+		door_add(g, d->endpoint.fd);
 	return err;
 }
 
-static void close_doors(struct shmux__gate *g)
-{
-	if (g->memfd.fd >= 0)
-		shmux__endpoint_close(&g->endpoint);
-	if (g->kmod.fd >= 0)
-		shmux__device_unlisten(g->kmod.fd);
-}
-
-int shmux__gate_open(struct shmux__gate *g)
+static int open_memory(struct shmux__gate *g)
 {
 	int err = 0;
-
-	g->rests = false;
-	g->nr_clients = g->nr_sentences = 0;
-	g->log_since = 0;
-	memset(g->buckets, 0, sizeof(g->buckets));
-	shmux_list_init(&g->clients);
-	door_init(&g->kmod, g, g->address->kmod, accept_kmod);
-	door_init(&g->memfd, g, g->address->memfd, accept_memfd);
-	g->timer_watched = (struct shmux__watched){ .ready = timer_ready };
 
 	if (g->address->kmod[0])
 		err = open_kmod(g);
 	if (!err && g->address->memfd[0])
-		err = open_memfd(g);
+		err = open_unix(g, g->address->memfd, SOCK_SEQPACKET);
+	return err;
+}
+
+/*
+ * The same port of all of the host's addresses; of those that there are here: a
+ * machine may know a name by IPv6, say, and have none of it.
+ */
+static int open_port(struct shmux__gate *g, const struct addrinfo *found,
+		     uint16_t *port)
+{
+	const struct addrinfo *ai;
+	struct shmux__door *d;
+	int err = -ENOENT;
+
+	for (ai = found; ai && g->nr_doors < SHMUX_GATE_DOORS; ai = ai->ai_next) {
+		d = door_init(g, g->address->text);
+		shmux__inet_set_port(ai->ai_addr, *port);
+		err = shmux__endpoint_open_inet(&d->endpoint, ai->ai_addr,
+						ai->ai_addrlen,
+						(int)g->options->backlog);
+		if (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT)
+			continue;
+		if (!err) {
+			door_add(g, d->endpoint.fd);
+			err = shmux__inet_port_of(d->fd, port);
+		}
+		if (err)
+			return err;
+	}
+	return g->nr_doors ? 0 : err;
+}
+
+static int open_inet(struct shmux__gate *g)
+{
+	uint16_t port = g->address->port;
+	struct addrinfo *found;
+	int err, tries = PORTS;
+
+	err = shmux__inet_resolve(g->address->host, port, true, &found);
+	if (err)
+		return err;
+	/* What is free at one address may be in use at another. */
+	while ((err = open_port(g, found, &port)) == -EADDRINUSE &&
+	       !g->address->port && --tries) {
+		close_doors(g);
+		port = 0;
+	}
+	freeaddrinfo(found);
+	g->address->port = port;
+	return err;
+}
+
+static int open_doors(struct shmux__gate *g)
+{
+	switch (g->address->kind) {
+	case SHMUX_ADDRESS_MEMORY:
+		return open_memory(g);
+	case SHMUX_ADDRESS_UNIX:
+		return open_unix(g, g->address->text, SOCK_STREAM);
+	case SHMUX_ADDRESS_TCP:
+		return open_inet(g);
+	default:
+		return 0;	/* nobody connects */
+	}
+}
+
+int shmux__gate_open(struct shmux__gate *g)
+{
+	int err;
+
+	g->rests = false;
+	g->nr_doors = 0;
+	g->nr_clients = g->nr_sentences = 0;
+	g->log_since = 0;
+	memset(g->buckets, 0, sizeof(g->buckets));
+	shmux_list_init(&g->clients);
+	g->timer_watched = (struct shmux__watched){ .ready = timer_ready };
+
+	err = open_doors(g);
 	if (err)
 		goto err_close_doors;
 	g->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -362,9 +489,7 @@ int shmux__gate_open(struct shmux__gate *g)
 		err = -errno;
 		goto err_close_doors;
 	}
-	err = watch_door(g, &g->kmod);
-	if (!err)
-		err = watch_door(g, &g->memfd);
+	err = watch_doors(g);
 	if (!err)
 		err = shmux__loop_add(g->loop, g->timer_fd, EPOLLIN,
 				      &g->timer_watched);

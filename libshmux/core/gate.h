@@ -25,19 +25,23 @@
 
 struct shmux__gate;
 
-/* A listening descriptor; a name may have two, one of each kind. */
+/* By which they come in. */
 struct shmux__door {
 	struct shmux__watched watched;
 	struct shmux__gate *g;
-	int fd;				/* or -1 */
+	int fd;
 	const char *address;		/* what it stands for, in full */
-	int (*accept)(struct shmux__door *d);
+	struct shmux__endpoint endpoint;	/* unless it is the module's */
+	bool by_module;
 };
+
+/* A name has two doors; a port one for each address of the host's. */
+#define SHMUX_GATE_DOORS 8
 
 struct shmux__gate {
 	/* Set before open; they outlive it. */
 	struct shmux__loop *loop;
-	const struct shmux__address *address;
+	struct shmux__address *address;	/* gets the port that the kernel chose */
 	const struct shmux_listener_options *options;
 	const struct shmux_session_options *session_options;
 	/* A client has got a session, which is the callee's. */
@@ -45,8 +49,8 @@ struct shmux__gate {
 	void *arg;
 
 	/* Private. */
-	struct shmux__endpoint endpoint;	/* of the door by memfd */
-	struct shmux__door memfd, kmod;
+	struct shmux__door doors[SHMUX_GATE_DOORS];
+	uint32_t nr_doors;
 	struct shmux__watched timer_watched;
 	int timer_fd;
 	bool rests;			/* does not look at the doors */

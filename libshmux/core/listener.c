@@ -11,6 +11,7 @@
  * something for the listener (notify) is called with its own lock held, so it
  * takes none: it puts its member on a list without a lock.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,7 @@
 #include "core/gate.h"
 #include "core/options.h"
 #include "core/wait.h"
+#include "core/wires.h"
 
 #define EVENTS 64
 
@@ -37,7 +39,8 @@ struct member {
 
 struct shmux_listener {
 	struct shmux_lock lock;
-	struct shmux__address address;
+	char *text;
+	struct shmux__address address;	/* of @text */
 	struct shmux_listener_options options;
 	struct shmux_session_options session_options;
 	struct shmux__loop loop;
@@ -53,6 +56,8 @@ struct shmux_listener {
 	uint64_t deadline;
 	uint32_t cancels;		/* times unblock was called */
 	bool by_session;		/* accept_session is used */
+	bool only_one;			/* session, ever; the address has no more */
+	struct shmux_session *only;	/* until the first accept says by what */
 	pid_t owner;			/* a forked child has no part in it */
 };
 
@@ -284,6 +289,50 @@ static int wake_ready(struct shmux__watched *w)
 	return 0;
 }
 
+/* A copy of an address, with room for a port in place of 0. */
+static char *copy_address(const char *address)
+{
+	size_t len = strlen(address);
+	char *text = malloc(len + sizeof("65535"));
+
+	if (text)
+		memcpy(text, address, len + 1);
+	return text;
+}
+
+/* Have the address say which port the kernel has chosen. */
+static void say_port(struct shmux_listener *l)
+{
+	if (l->address.kind == SHMUX_ADDRESS_TCP)
+		sprintf(strrchr(l->text, ':'), ":%u", l->address.port);
+}
+
+/* The one session of an address that leads to no more. Return: 0 or -errno. */
+static int open_only(struct shmux_listener *l)
+{
+	const struct shmux_listener_options *o = &l->options;
+	struct shmux__link *link;
+	int err;
+
+	if (shmux__address_knows_user(&l->address) ||
+	    l->address.kind == SHMUX_ADDRESS_TCP)
+		return 0;
+	err = shmux__wires_open(&l->address, SHMUX_ROLE_ACCEPTOR, &link);
+	if (err)
+		return err;
+	err = o->admit ? o->admit(o->admit_arg, &link->peer) : 0;
+	if (err) {
+		link->ops->close(link);
+		return err;
+	}
+	err = shmux__session_new(link, &l->session_options, l->text, &l->only);
+	l->only_one = true;
+	/* Who polls is to come and take it. */
+	if (!err)
+		wake(l);
+	return err;
+}
+
 int shmux_listener_open(const char *address,
 			const struct shmux_listener_options *options,
 			struct shmux_listener **listener)
@@ -307,6 +356,12 @@ int shmux_listener_open(const char *address,
 		err = shmux__address_parse(address, &l->address);
 	if (err)
 		goto err_free;
+	l->text = copy_address(address);
+	if (!l->text) {
+		err = -ENOMEM;
+		goto err_free;
+	}
+	shmux__address_parse(l->text, &l->address);
 	o->session = NULL;
 	if (!o->backlog)
 		o->backlog = 128;
@@ -342,15 +397,22 @@ int shmux_listener_open(const char *address,
 	err = shmux__gate_open(&l->gate);
 	if (err)
 		goto err_close_wake;
+	say_port(l);
+	err = open_only(l);
+	if (err)
+		goto err_close_gate;
 	*listener = l;
 	errno = saved;
 	return 0;
 
+err_close_gate:
+	shmux__gate_close(&l->gate);
 err_close_wake:
 	close(l->wake_fd);
 err_close_loop:
 	shmux__loop_close(&l->loop);
 err_free:
+	free(l->text);
 	free(l);
 	errno = saved;
 	return err;
@@ -411,12 +473,22 @@ static int accept_any(struct shmux_listener *l, unsigned int flags,
 	shmux_lock(&l->lock);
 	if (session)
 		l->by_session = true;
+	if (l->only) {
+		struct shmux_session *only = l->only;
+
+		l->only = NULL;
+		admitted(l, only);
+	}
 	cancels = l->cancels;
 	for (;;) {
 		err = session ? next_session(l, session) :
 				next_stream(l, stream);
 		if (err != -EAGAIN)
 			break;
+		if (l->only_one && shmux_list_empty(&l->sessions)) {
+			err = -ESHUTDOWN;
+			break;
+		}
 		if (failed) {
 			err = failed;
 			break;
@@ -499,7 +571,7 @@ int shmux_listener_fd(struct shmux_listener *l)
 
 const char *shmux_listener_address(const struct shmux_listener *l)
 {
-	return l->address.text;
+	return l->text;
 }
 
 void shmux_listener_close(struct shmux_listener *l)
@@ -517,9 +589,11 @@ void shmux_listener_close(struct shmux_listener *l)
 		shmux_session_close(m->session, 0);
 		free(m);
 	}
+	shmux_session_close(l->only, 0);
 	shmux__gate_close(&l->gate);
 	close(l->wake_fd);
 	shmux__loop_close(&l->loop);
+	free(l->text);
 	free(l);
 	errno = saved;
 }

@@ -15,6 +15,8 @@
 #include "core/options.h"
 #include "core/rx.h"
 #include "core/wait.h"
+#include "link/bytes.h"
+#include "link/child.h"
 
 #define SLICE UINT64_C(50000000)	/* ns between looks at @cancelled */
 
@@ -57,7 +59,8 @@ int shmux__session_new(struct shmux__link *link,
 		       const struct shmux_session_options *options,
 		       const char *address, struct shmux_session **session)
 {
-	struct shmux_session *s = calloc(1, sizeof(*s));
+	size_t size = strlen(address) + 1;
+	struct shmux_session *s = calloc(1, sizeof(*s) + size);
 	int saved = errno;
 
 	if (s)
@@ -86,7 +89,7 @@ int shmux__session_new(struct shmux__link *link,
 	shmux_slab_init(&s->streams, sizeof(struct shmux_stream));
 	s->alive_checked = shmux_clock_now();
 	s->id = s->alive_checked ^ (uint64_t)(uintptr_t)s << 16;
-	snprintf(s->address, sizeof(s->address), "%s", address);
+	memcpy(s->address, address, size);
 	*session = s;
 	return 0;
 }
@@ -513,6 +516,24 @@ void shmux__session_refuse_all(struct shmux_session *s)
 	}
 }
 
+/*
+ * Our child has its end in sight: wait for it, without the lock, and see to it. A
+ * child that was not given the time is killed with the link, or now.
+ */
+static void end_child(struct shmux_session *s, uint64_t deadline)
+{
+	struct shmux__child *c = shmux__bytes_child(s->link);
+
+	if (!c)
+		return;
+	if (deadline && !c->ended) {
+		shmux_unlock(&s->lock);
+		shmux__child_wait(c, deadline);
+		shmux_lock(&s->lock);
+	}
+	shmux__child_end(c);
+}
+
 int shmux_session_close(struct shmux_session *s, uint64_t deadline)
 {
 	int err;
@@ -546,7 +567,39 @@ int shmux_session_close(struct shmux_session *s, uint64_t deadline)
 		shmux__session_die(s, -ECONNRESET);
 	}
 	s->notify = NULL;
+	end_child(s, deadline);
 	shmux__session_put_unlock(s);
+	return err;
+}
+
+int shmux_session_child_status(struct shmux_session *s, uint64_t deadline,
+			       pid_t *pid, int *status)
+{
+	struct shmux__child *c;
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	c = shmux__bytes_child(s->link);
+	if (!c) {
+		shmux_unlock(&s->lock);
+		return -ENODATA;
+	}
+	if (pid)
+		*pid = c->pid;
+	if (!shmux__child_has_ended(c) && deadline) {
+		/* A close meanwhile ends it, and does not take it from us. */
+		shmux__session_get(s);
+		shmux_unlock(&s->lock);
+		shmux__child_wait(c, deadline);
+		shmux_lock(&s->lock);
+		shmux__child_has_ended(c);
+		err = shmux__child_status(c, status);
+		shmux__session_put_unlock(s);
+		return err;
+	}
+	err = shmux__child_status(c, status);
+	shmux_unlock(&s->lock);
 	return err;
 }
 

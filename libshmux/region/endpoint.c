@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,9 +81,9 @@ static void path_init(struct path *p, const struct sockaddr_un *addr,
 		 (int)sizeof(addr->sun_path), addr->sun_path, suffix);
 }
 
-static int new_socket(void)
+static int new_socket(int family, int type)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -143,7 +144,7 @@ static int lock_path(const struct sockaddr_un *addr, uint64_t wait)
  * nobody listens any more is removed. Return: 0; -EADDRINUSE; or -errno.
  */
 static int clear_path(const struct sockaddr_un *addr, socklen_t addr_len,
-		      const struct path *path)
+		      int type, const struct path *path)
 {
 	struct stat st;
 	int err, fd;
@@ -153,7 +154,7 @@ static int clear_path(const struct sockaddr_un *addr, socklen_t addr_len,
 	if (!S_ISSOCK(st.st_mode))
 		return -EADDRINUSE;
 
-	fd = new_socket();
+	fd = new_socket(AF_UNIX, type);
 	if (fd < 0)
 		return fd;
 	err = connect(fd, (const struct sockaddr *)addr, addr_len) ? -errno : 0;
@@ -240,7 +241,7 @@ static int listen_path(struct shmux__endpoint *e, int backlog, mode_t mode,
 	lock = lock_path(&e->addr, LOCK_WAIT_OPEN);
 	if (lock < 0)
 		return lock;
-	err = clear_path(&e->addr, e->addr_len, &path);
+	err = clear_path(&e->addr, e->addr_len, e->type, &path);
 	if (err)
 		goto out;
 
@@ -300,13 +301,13 @@ static void watch_forks(void)
 }
 
 /* Make the socket; on the list it is from its first moment. */
-static int open_listed(struct shmux__endpoint *e)
+static int open_listed(struct shmux__endpoint *e, int family)
 {
 	pthread_once(&endpoints.once, watch_forks);
 	if (endpoints.err)
 		return endpoints.err;
 	pthread_mutex_lock(&endpoints.lock);
-	e->fd = new_socket();
+	e->fd = new_socket(family, e->type);
 	if (e->fd >= 0)
 		shmux_list_append(&endpoints.list, &e->node);
 	pthread_mutex_unlock(&endpoints.lock);
@@ -326,7 +327,8 @@ static void close_listed(struct shmux__endpoint *e)
 
 int shmux__endpoint_open(struct shmux__endpoint *e,
 			 const struct sockaddr_un *addr, socklen_t addr_len,
-			 int backlog, mode_t mode, uid_t uid, gid_t gid)
+			 int type, int backlog, mode_t mode, uid_t uid,
+			 gid_t gid)
 {
 	int err, one = 1;
 
@@ -338,8 +340,9 @@ int shmux__endpoint_open(struct shmux__endpoint *e,
 	memcpy(&e->addr, addr, addr_len);
 	e->addr_len = addr_len;
 	e->owner = getpid();
+	e->type = type;
 	e->fd = -1;
-	err = open_listed(e);
+	err = open_listed(e, AF_UNIX);
 	if (err)
 		return err;
 
@@ -347,12 +350,38 @@ int shmux__endpoint_open(struct shmux__endpoint *e,
 	 * Accepted sockets inherit this, so that a client which sends no
 	 * credentials cannot do so before the hello asks for them.
 	 */
-	if (setsockopt(e->fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)))
+	if (type == SOCK_SEQPACKET &&
+	    setsockopt(e->fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)))
 		err = -errno;
 	else if (is_path(addr, addr_len))
 		err = listen_path(e, backlog, mode & 0777, uid, gid);
 	else
 		err = listen_abstract(e, backlog);
+	if (err)
+		close_listed(e);
+	return err;
+}
+
+int shmux__endpoint_open_inet(struct shmux__endpoint *e,
+			      const struct sockaddr *addr, socklen_t addr_len,
+			      int backlog)
+{
+	const int one = 1;
+	int err;
+
+	memset(e, 0, sizeof(*e));
+	e->owner = getpid();
+	e->type = SOCK_STREAM;
+	e->fd = -1;
+	err = open_listed(e, addr->sa_family);
+	if (err)
+		return err;
+	/* What an earlier one has left behind in TIME_WAIT is in nobody's way. */
+	if (setsockopt(e->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    (addr->sa_family == AF_INET6 &&
+	     setsockopt(e->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) ||
+	    bind(e->fd, addr, addr_len) || listen(e->fd, backlog))
+		err = -errno;
 	if (err)
 		close_listed(e);
 	return err;
@@ -389,7 +418,8 @@ void shmux__endpoint_close(struct shmux__endpoint *e)
 		if (lock >= 0)
 			unlink_ours(e, &path);
 	}
-	if (e->owner == getpid())
+	/* Over a port no descriptors come. */
+	if (e->owner == getpid() && e->addr_len)
 		turn_away(e);
 	close_listed(e);
 	if (lock >= 0)
@@ -454,9 +484,10 @@ static int connect_slowly(int fd, const struct sockaddr_un *addr,
 }
 
 int shmux__endpoint_connect(const struct sockaddr_un *addr, socklen_t addr_len,
-			    uint64_t deadline, const uint32_t *cancelled)
+			    int type, uint64_t deadline,
+			    const uint32_t *cancelled)
 {
-	int err = 0, fd = new_socket();
+	int err = 0, fd = new_socket(AF_UNIX, type);
 
 	if (fd < 0)
 		return fd;

@@ -2,7 +2,8 @@
 /*
  * endpoint.h - the socket that a name stands for in the kernel
  *
- * SOCK_SEQPACKET, close-on-exec. Abstract names and paths.
+ * Close-on-exec. Abstract names and paths, of SOCK_SEQPACKET for shared memory and
+ * of SOCK_STREAM for bytes; and ports.
  */
 #ifndef SHMUX_REGION_ENDPOINT_H
 #define SHMUX_REGION_ENDPOINT_H
@@ -16,7 +17,8 @@
 
 struct shmux__endpoint {
 	int fd;				/* listening, non-blocking */
-	struct sockaddr_un addr;
+	int type;
+	struct sockaddr_un addr;	/* none: a port's */
 	socklen_t addr_len;
 	pid_t owner;			/* a forked child leaves the path alone */
 	dev_t dev;			/* of a path: which file is ours */
@@ -31,7 +33,13 @@ struct shmux__endpoint {
  */
 int shmux__endpoint_open(struct shmux__endpoint *e,
 			 const struct sockaddr_un *addr, socklen_t addr_len,
-			 int backlog, mode_t mode, uid_t uid, gid_t gid);
+			 int type, int backlog, mode_t mode, uid_t uid,
+			 gid_t gid);
+
+/* Listen to @addr, of TCP; IPv6's without those of IPv4 that it may stand for. */
+int shmux__endpoint_open_inet(struct shmux__endpoint *e,
+			      const struct sockaddr *addr, socklen_t addr_len,
+			      int backlog);
 
 /* Stop listening; unlink a path if it is still ours. */
 void shmux__endpoint_close(struct shmux__endpoint *e);
@@ -46,6 +54,7 @@ int shmux__endpoint_accept(struct shmux__endpoint *e);
  * -ECANCELED; -ECONNREFUSED; -ENOENT; or another -errno.
  */
 int shmux__endpoint_connect(const struct sockaddr_un *addr, socklen_t addr_len,
-			    uint64_t deadline, const uint32_t *cancelled);
+			    int type, uint64_t deadline,
+			    const uint32_t *cancelled);
 
 #endif /* SHMUX_REGION_ENDPOINT_H */

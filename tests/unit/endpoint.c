@@ -64,13 +64,13 @@ FIXTURE_TEARDOWN(endpoint)
 
 static int open_mode(struct shmux__endpoint *e, const struct place *p, mode_t mode)
 {
-	return shmux__endpoint_open(e, &p->addr, p->len, 128, mode, NOBODY, NOBODY);
+	return shmux__endpoint_open(e, &p->addr, p->len, SOCK_SEQPACKET, 128, mode, NOBODY, NOBODY);
 }
 
 /* A listener that soon has enough. */
 static int open_small(struct shmux__endpoint *e, const struct place *p)
 {
-	return shmux__endpoint_open(e, &p->addr, p->len, 2, 0600, NOBODY, NOBODY);
+	return shmux__endpoint_open(e, &p->addr, p->len, SOCK_SEQPACKET, 2, 0600, NOBODY, NOBODY);
 }
 
 static int open_place(struct shmux__endpoint *e, const struct place *p)
@@ -83,7 +83,7 @@ static int connect_place(const struct place *p)
 {
 	static const uint32_t never;
 
-	return shmux__endpoint_connect(&p->addr, p->len, 0, &never);
+	return shmux__endpoint_connect(&p->addr, p->len, SOCK_SEQPACKET, 0, &never);
 }
 
 static bool somebody_listens(const struct place *p)
@@ -445,7 +445,7 @@ TEST_F(endpoint, a_path_gets_its_owner)
 
 	if (geteuid())
 		SKIP(return, "only root can give a file away");
-	ASSERT_EQ(0, shmux__endpoint_open(&self->e, &self->path.addr, self->path.len, 4, 0660,
+	ASSERT_EQ(0, shmux__endpoint_open(&self->e, &self->path.addr, self->path.len, SOCK_SEQPACKET, 4, 0660,
 					  12345, 54321));
 	ASSERT_EQ(0, lstat(self->path.addr.sun_path, &st));
 	EXPECT_EQ(12345, st.st_uid);
@@ -460,7 +460,7 @@ TEST_F(endpoint, an_owner_that_cannot_be_given_leaves_no_socket_behind)
 		SKIP(return, "cannot become another user: %s", strerror(errno));
 	ASSERT_EQ(0, directory_make(self->directory));
 	place_path(&self->path, self->directory, "socket");
-	EXPECT_EQ(-EPERM, shmux__endpoint_open(&self->e, &self->path.addr, self->path.len, 4,
+	EXPECT_EQ(-EPERM, shmux__endpoint_open(&self->e, &self->path.addr, self->path.len, SOCK_SEQPACKET, 4,
 					       0600, 0, NOBODY));
 	EXPECT_FALSE(exists(self->path.addr.sun_path));
 }
@@ -526,7 +526,7 @@ static void *dial_run(void *arg)
 {
 	struct dial *d = arg;
 
-	d->result = shmux__endpoint_connect(&d->place->addr, d->place->len, d->deadline,
+	d->result = shmux__endpoint_connect(&d->place->addr, d->place->len, SOCK_SEQPACKET, d->deadline,
 					    &d->cancelled);
 	return NULL;
 }

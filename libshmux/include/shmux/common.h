@@ -58,8 +58,12 @@ extern "C" {
 /* A deadline that never comes. */
 #define SHMUX_NEVER UINT64_MAX
 
-/* The longest address, with its final NUL, in bytes. */
+/*
+ * The longest address, with its final NUL, in bytes: of a name or a path; and of
+ * any (exec:, and yamux+tcp: with a long name of a host).
+ */
 #define SHMUX_ADDRESS_MAX 128
+#define SHMUX_ADDRESS_LONG_MAX 4096
 
 /**
  * struct shmux_peer - who is at the other end, as of connect

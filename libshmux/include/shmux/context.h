@@ -5,7 +5,9 @@
  * A context holds the sessions that its dials have made: two dials to the same
  * address, written the same way, share one. A session stays until the context
  * is closed; once the peer has died, or either side has said go-away, the next
- * dial makes a new one. In a forked child, too, a dial makes a new one.
+ * dial makes a new one. In a forked child, too, a dial makes a new one. The same
+ * where a session of yamux has no more ids for streams, after 2^31 of them: what is
+ * open in it runs on. Of stdio: and fd: there is one session, and then no more.
  */
 #ifndef SHMUX_CONTEXT_H
 #define SHMUX_CONTEXT_H
@@ -46,8 +48,9 @@ SHMUX_API int shmux_context_open(const struct shmux_context_options *options,
  * @size: sizeof(struct shmux_dial_options), set by the caller
  * @flags: SHMUX_DIAL_*
  * @deadline: absolute, ns; 0 means SHMUX_NEVER
- * @uid: with SHMUX_DIAL_UID: accept a listener of this user only. Without it,
- *	our own or root.
+ * @uid: with SHMUX_DIAL_UID: accept a listener of this user only; none where
+ *	the kernel knows no user, as behind a port. Without it, our own or root;
+ *	or anybody there.
  * @check: asked last, with who listens, at each dial, also one that shares a
  *	session; 0 accepts, a negative errno refuses. It must not call the
  *	library on the context.
@@ -66,7 +69,8 @@ struct shmux_dial_options {
 #define SHMUX_DIAL_MESSAGES	0x1u	/* a message stream */
 #define SHMUX_DIAL_UID		0x2u	/* the listener's user is @uid */
 #define SHMUX_DIAL_ANY_UID	0x4u	/* any user's listener will do */
-#define SHMUX_DIAL_WAIT		0x8u	/* wait for the listener to appear */
+/* Wait for the listener to appear; of what nobody listens to there is no waiting. */
+#define SHMUX_DIAL_WAIT		0x8u
 
 /**
  * shmux_context_dial() - a new stream to an address
@@ -79,7 +83,8 @@ struct shmux_dial_options {
  * accepted; with SHMUX_DIAL_WAIT also until there is a listener. Then as
  * shmux_session_open(), within the deadline. Dials elsewhere go on meanwhile.
  *
- * Return: as shmux_session_dial() and shmux_session_open().
+ * Return: as shmux_session_dial() and shmux_session_open(); -ESHUTDOWN: the
+ * session of stdio: or fd: is over, and there cannot be another.
  */
 SHMUX_API int shmux_context_dial(struct shmux_context *c, const char *address,
 				 const struct shmux_dial_options *options,

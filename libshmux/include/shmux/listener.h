@@ -8,6 +8,11 @@
  *   kmod:NAME             the same name, insisting on the kernel module
  *   memfd:NAME            the same name, insisting on shared memory by memfd
  *   memfd:/path/to/socket  a socket in the file system; at most 107 bytes
+ *   yamux+unix:/path      the same, for bytes: yamux instead of shared memory
+ *   yamux+tcp:HOST:PORT   a port: yamux over TCP
+ *   stdio:                standard input and output: yamux, one session
+ *   fd:IN,OUT  fd:BOTH    descriptors by number: the same
+ *   exec:COMMAND WORDS    standard input and output of a child: the same
  *
  * A plain NAME is listened to in both, where the module is loaded and
  * /dev/shmux may be opened, and is the listener's in both or not at all; it is
@@ -28,6 +33,53 @@
  * user namespace. Where that does not map everybody, nobody (65534) is anybody:
  * whom it does not know is let in by mode 0002 only, and accepted with
  * SHMUX_DIAL_ANY_UID only. Who is nobody in there knows its own by /proc.
+ *
+ * Where yamux is spoken, see shmux_session_yamux() for what it cannot say. Who
+ * dials is its client, who listens its server. It begins without a word, so a dial
+ * is done when it is connected, and who is not admitted learns that by its first
+ * call: -ECONNRESET. A yamux+unix: path is made, guarded and taken over like
+ * memfd's, and users are asked for alike: who called connect(2) and listen(2).
+ *
+ * HOST is a number (127.0.0.1, [::1]), a name, or nothing: all addresses of the
+ * machine for who listens, the loopback ones for who dials. PORT is a number; a
+ * listener may leave the choice to the kernel by 0, and shmux_listener_address()
+ * tells. A name is looked up by getaddrinfo(3), which is not bound by deadlines; it
+ * is listened to at each of its addresses that this machine has (at most 8). Small
+ * frames are not held back (TCP_NODELAY).
+ *
+ * Behind a port, descriptors or a command the kernel knows no user: peers have the
+ * uid and gid -1, the modes of a listener count for nothing, and to have chosen
+ * that address is to have accepted whoever is there. Functions that admit or check
+ * are asked as ever.
+ *
+ * stdio: moves both descriptors away, above 2 and close-on-exec, and has 0 lead to
+ * /dev/null and 1 to wherever 2 does, so that what a library prints does not get
+ * into the wire. A process has it once: from then on it is -EBUSY. fd: takes the
+ * descriptors it names, as shmux_session_yamux() does; decimal, without signs.
+ *
+ * exec: starts a child. Its words stand between blanks; a backslash makes the next
+ * character an ordinary one, single quotes all that is in them, double quotes all
+ * but themselves and backslashes before either. Nothing else is special, there is
+ * no shell; the command is looked for by PATH unless it has a slash. The child's
+ * standard input and output are one socket, its standard error is ours; it has no
+ * other descriptor of ours, no signal blocked, and none ignored but SIGHUP, SIGINT
+ * and SIGQUIT where we ignore them. Linux 5.4 or later is needed (-ENOSYS).
+ *
+ * The session ends when the child does, whoever else has its output, and
+ * shmux_session_child_status() tells how. The child sees the end of its input when
+ * the session ends. shmux_session_close() then waits for the child until its
+ * deadline and kills it (SIGKILL) if that passes. Where nothing is waited for, as
+ * by shmux_context_close(), shmux_listener_close() and the last close of a stream
+ * after them, that is at once. One who is killed is waited for, at most a tenth of
+ * a second: no zombie is left. When our process dies the child sees the end of its
+ * input; if it was the main thread that dialled or listened, it gets SIGTERM, too,
+ * as that thread ends (PR_SET_PDEATHSIG).
+ *
+ * The child is one of the program's: its end is told by SIGCHLD, as any child's.
+ * It is waited for by itself alone, no handler is needed and none is touched. A
+ * program that waits for any child (waitpid(-1)) may take it before us, and one
+ * that ignores SIGCHLD has the kernel drop it: then nobody knows how it ended, and
+ * that is all that is lost.
  */
 #ifndef SHMUX_LISTENER_H
 #define SHMUX_LISTENER_H
@@ -79,12 +131,17 @@ struct shmux_listener_options {
  * @options: or NULL
  * @listener: out
  *
- * Does not block, except for a path: up to two seconds for its lock.
+ * Does not block, except for a path: up to two seconds for its lock; and for the
+ * name of a host, until it is looked up. Of stdio:, fd: and exec: there is one
+ * session, which is made here, and nobody else is ever accepted.
  *
  * Return: 0; -EADDRINUSE: somebody listens there, or the path is no socket, or
  * its lock is held; -ENODEV: kmod:, and there is no module; -EDQUOT: the same,
  * and a quota of it is spent; -EINVAL: not an address, or the options;
- * -ENAMETOOLONG; -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it.
+ * -ENAMETOOLONG; -ENOENT, -EACCES, -EROFS...: the path, as bind(2) has it. Of
+ * ports: -EADDRNOTAVAIL: this machine has no such address; -EACCES: not for us;
+ * -ENOENT, -EHOSTUNREACH: as shmux_session_dial(). Of descriptors and commands: as
+ * shmux_session_dial(), or what @admit has returned.
  */
 SHMUX_API int shmux_listener_open(const char *address,
 				  const struct shmux_listener_options *options,
@@ -102,7 +159,8 @@ SHMUX_API int shmux_listener_open(const char *address,
  * the most loses the oldest.
  *
  * Return: 0; -ETIMEDOUT, -ECANCELED; -EMFILE and the like if a connection could
- * not be taken: it waits, and is looked at again in 20 ms.
+ * not be taken: it waits, and is looked at again in 20 ms; -ESHUTDOWN: the one
+ * session of stdio:, fd: or exec: is over, or has been accepted: none will come.
  */
 SHMUX_API int shmux_listener_accept(struct shmux_listener *l,
 				    unsigned int flags,
@@ -140,7 +198,10 @@ SHMUX_API void shmux_listener_unblock(struct shmux_listener *l);
  */
 SHMUX_API int shmux_listener_fd(struct shmux_listener *l);
 
-/* The address that was listened to, such as "NAME". Valid as long as the listener. */
+/*
+ * The address that was listened to, such as "NAME", with the port that the kernel
+ * has chosen if that was left to it. Valid as long as the listener.
+ */
 SHMUX_API const char *shmux_listener_address(const struct shmux_listener *l);
 
 /**

@@ -100,14 +100,23 @@ shmux_session_options_verify(const struct shmux_session_options *options,
  * @deadline: for the whole attempt
  * @session: out
  *
- * Blocks until the listener's process has accepted. Only a listener of one's own
- * uid or root's is accepted; shmux_context_dial() has more choice.
+ * Blocks until the listener's process has accepted; where yamux is spoken, until
+ * there is a connection. Only a listener of one's own uid or root's is accepted;
+ * shmux_context_dial() has more choice.
  *
  * Return: 0; -EINVAL, -ENAMETOOLONG: not an address; -ECONNREFUSED, -ENOENT:
  * nobody listens; -EACCES: not allowed, by the listener or by us;
  * -EPROTONOSUPPORT: no common version; -E2BIG: one side's region is larger than
  * the other takes; -EFBIG: ours is larger than RLIMIT_FSIZE; -ENODEV: kmod:, and
  * there is no module; -EDQUOT: a quota of it is spent; or as in common.h.
+ *
+ * Of paths: -EPROTOTYPE: memfd: and yamux+unix: have met. Of ports: -ENOENT: there
+ * is no host of that name; -EHOSTUNREACH: the way to it is not known, or nobody who
+ * knows names can be asked; -ENETUNREACH and others as connect(2). Of descriptors:
+ * as shmux_session_yamux(); -EBUSY: stdio:, and standard input is /dev/null, as it
+ * is once it has been taken. Of commands: -ENOENT: there is none of that name;
+ * -EACCES, -ENOEXEC and others as execve(2); -EAGAIN: too many processes; -ENOSYS:
+ * the kernel has no pidfd_open(2). A child that fails later has ended the session.
  */
 SHMUX_API int shmux_session_dial(const char *address,
 				 const struct shmux_session_options *options,
@@ -288,6 +297,25 @@ SHMUX_API int shmux_session_drain(struct shmux_session *s, uint64_t deadline);
  * forked child -ECHILD.
  */
 SHMUX_API int shmux_session_close(struct shmux_session *s, uint64_t deadline);
+
+/**
+ * shmux_session_child_status() - how the child at the other end has ended
+ * @s: a session of an exec: address
+ * @deadline: until when to wait for its end; 0 does not wait
+ * @pid: out, or NULL: the child's, which is another's once it has ended
+ * @status: out, or NULL: as of wait(2), for WIFEXITED() and so on
+ *
+ * The session dies with its child, and may be the first to do so: a child that
+ * closes its standard output, or is about to exit, has not ended yet. May be asked
+ * until the session is closed.
+ *
+ * Return: 0; -ETIMEDOUT: it runs; -ENODATA: the session has no child; -ESRCH: it
+ * has ended, and the program itself has waited for it, or ignores SIGCHLD: nobody
+ * knows how.
+ */
+SHMUX_API int shmux_session_child_status(struct shmux_session *s,
+					 uint64_t deadline, pid_t *pid,
+					 int *status);
 
 /**
  * shmux_session_ping() - ask the peer's application for a sign of life

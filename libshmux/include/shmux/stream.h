@@ -330,7 +330,7 @@ SHMUX_API void *shmux_stream_user(const struct shmux_stream *st);
  * shmux_stream_local_address(), shmux_stream_peer_address() - as text
  * @st: the stream
  * @buf: out: NUL-terminated
- * @size: of @buf; SHMUX_ADDRESS_MAX is enough
+ * @size: of @buf; SHMUX_ADDRESS_MAX is enough, or SHMUX_ADDRESS_LONG_MAX for any
  *
  * The listener's address on the one side, "pid:N" on the other.
  *
