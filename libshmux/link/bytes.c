@@ -1049,3 +1049,11 @@ struct shmux__child *shmux__bytes_child(struct shmux__link *l)
 	return l->ops == &shmux__bytes_ops && bytes(l)->child.pid ?
 		       &bytes(l)->child : NULL;
 }
+
+void shmux__bytes_leave_ids(struct shmux__link *l, uint32_t left)
+{
+	uint32_t last = l->role == SHMUX_ROLE_DIALLER ? UINT32_MAX - 2 :
+							UINT32_MAX - 1;
+
+	bytes(l)->next_wire = left ? last - 2 * (left - 1) : 0;
+}

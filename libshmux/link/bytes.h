@@ -35,4 +35,7 @@ int shmux__bytes_open_child(struct shmux__child *child, int fd,
 /* Return: the child at the other end, or NULL. */
 struct shmux__child *shmux__bytes_child(struct shmux__link *l);
 
+/* For tests, as 2^31 streams take long: ids are left for @left that we open. */
+void shmux__bytes_leave_ids(struct shmux__link *l, uint32_t left);
+
 #endif /* SHMUX_LINK_BYTES_H */
