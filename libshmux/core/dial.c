@@ -166,6 +166,7 @@ static int dial_kmod(int fd, const struct shmux__address *address,
 
 /* A link over what a yamux address leads to. */
 static int open_link(const struct shmux__address *address,
+		     const struct shmux_session_options *options,
 		     const struct shmux__dial_terms *terms,
 		     struct shmux__link **link)
 {
@@ -182,6 +183,8 @@ static int open_link(const struct shmux__address *address,
 			return -EINVAL;
 		fd = shmux__inet_connect(address->host, address->port,
 					 terms->deadline, terms->cancelled);
+		if (fd >= 0)
+			shmux__inet_tune(fd, options->keepalive);
 		break;
 	default:
 		return shmux__wires_open(address, SHMUX_ROLE_DIALLER, link);
@@ -195,7 +198,7 @@ static int dial_yamux(const struct shmux__address *address,
 		      struct shmux_session **session)
 {
 	struct shmux__link *link;
-	int err = open_link(address, terms, &link);
+	int err = open_link(address, options, terms, &link);
 
 	if (err)
 		return err;

@@ -242,7 +242,7 @@ static int yamux_take(struct shmux__gate *g, int fd)
 	int err;
 
 	if (g->address->kind == SHMUX_ADDRESS_TCP)
-		shmux__inet_tune(fd);
+		shmux__inet_tune(fd, g->session_options->keepalive);
 	err = shmux__bytes_open(fd, fd, SHMUX_ROLE_ACCEPTOR, &link);
 	if (err)
 		return err;

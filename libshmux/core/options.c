@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
+
+#define KEEPALIVE_MAX 32767	/* seconds; the kernel's */
+
 int shmux__options_copy(void *own, size_t own_size, const void *given)
 {
 	const char *tail = given;
@@ -101,6 +105,10 @@ static const char *fault(const struct shmux_session_options *o)
 	if (o->peer_size_max < SHMUX_HEADER_SIZE ||
 	    o->peer_size_max > SHMUX_REGION_SIZE_MAX)
 		return "peer_size_max is not within 4096 to 2 GiB";
+	if (o->keepalive && o->keepalive < SHMUX_NSEC_PER_SEC)
+		return "keepalive is below a second";
+	if (o->keepalive > KEEPALIVE_MAX * SHMUX_NSEC_PER_SEC)
+		return "keepalive is above 32767 seconds";
 	sizes = shmux__options_sizes(o);
 	if (!shmux__shm_size(&sizes))
 		return "ring_slots and arena_size together exceed 2 GiB";

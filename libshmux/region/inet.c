@@ -71,11 +71,26 @@ int shmux__inet_port_of(int fd, uint16_t *port)
 	return 0;
 }
 
-void shmux__inet_tune(int fd)
+static void set(int fd, int level, int option, int value)
 {
-	const int one = 1;
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+/*
+ * Not TCP_USER_TIMEOUT: it would also end a connection whose peer answers, but has
+ * had no room for longer than that.
+ */
+void shmux__inet_tune(int fd, uint64_t keepalive)
+{
+	int idle = (int)(keepalive / SHMUX_NSEC_PER_SEC);
+
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (!idle)
+		return;
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle < 3 ? 1 : idle / 3);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
 /* Until it is connected, or not. */
@@ -112,7 +127,6 @@ static int connect_to(const struct addrinfo *ai, uint64_t deadline,
 
 	if (fd < 0)
 		return -errno;
-	shmux__inet_tune(fd);
 	if (connect(fd, ai->ai_addr, ai->ai_addrlen))
 		err = -errno;
 	/* One that is interrupted goes on as one that need not wait. */

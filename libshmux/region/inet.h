@@ -26,14 +26,17 @@ void shmux__inet_set_port(struct sockaddr *addr, uint16_t port);
 int shmux__inet_port_of(int fd, uint16_t *port);
 
 /*
- * Connect to the first address that can be. Return: descriptor, non-blocking, as
- * tuned; -ETIMEDOUT; -ECANCELED (looked at every 50 ms); as the lookup; or as
- * connect(2), of the last address.
+ * Connect to the first address that can be. Return: descriptor, non-blocking;
+ * -ETIMEDOUT; -ECANCELED (looked at every 50 ms); as the lookup; or as connect(2),
+ * of the last address.
  */
 int shmux__inet_connect(const char *host, uint16_t port, uint64_t deadline,
 			const uint32_t *cancelled);
 
-/* Small frames go out at once. */
-void shmux__inet_tune(int fd);
+/*
+ * Have small frames go out at once, and the peer's kernel asked for a sign of life
+ * after @keepalive ns, as shmux/session.h has it.
+ */
+void shmux__inet_tune(int fd, uint64_t keepalive);
 
 #endif /* SHMUX_REGION_INET_H */

@@ -608,30 +608,114 @@ TEST(a_host_or_port_that_cannot_be_is_a_clean_error)
 		EXPECT_EQ(-EACCES, shmux_listener_open("yamux+tcp:127.0.0.1:1", NULL, &l));
 }
 
-TEST(small_frames_go_out_at_once)
+/* What our TCP sockets, of both ends, all have for an option; -1 if they differ. */
+static int option_of_all(int level, int option, int *nr)
 {
-	struct shmux_listener *l;
-	struct shmux_session *s[2];
-	socklen_t len = sizeof(int);
-	int on, nr = 0, fd;
+	int value, common = -1;
 
-	ASSERT_EQ(0, shmux_listener_open("yamux+tcp:127.0.0.1:0", NULL, &l));
-	ASSERT_EQ(0, shmux_session_dial(shmux_listener_address(l), NULL, SHMUX_NEVER, &s[0]));
-	ASSERT_EQ(0, shmux_listener_accept_session(l, 0, &s[1]));
-	for (fd = 3; fd < 64; fd++) {
+	*nr = 0;
+	for (int fd = 3; fd < 64; fd++) {
 		struct sockaddr_in in;
-		socklen_t in_len = sizeof(in);
+		socklen_t in_len = sizeof(in), len = sizeof(value);
 
 		if (getpeername(fd, (struct sockaddr *)&in, &in_len) || in.sin_family != AF_INET)
 			continue;
-		nr++;
-		EXPECT_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len));
-		EXPECT_EQ(1, on);
+		if (getsockopt(fd, level, option, &value, &len) || ((*nr)++ && value != common))
+			return -1;
+		common = value;
 	}
-	EXPECT_EQ(2, nr);
+	return common;
+}
+
+#define EXPECT_OPTION(expected, level, option)                     \
+	do {                                                       \
+		int nr_, is_ = option_of_all(level, option, &nr_); \
+                                                                   \
+		EXPECT_EQ(2, nr_);                                 \
+		EXPECT_EQ(expected, is_);                          \
+	} while (0)
+
+/* Two ends of a session over a port, here. Return: 0 or -errno. */
+static int meet(struct shmux_session_options *options, struct shmux_session *s[2])
+{
+	struct shmux_listener_options o = { .size = sizeof(o), .session = options };
+	struct shmux_listener *l;
+	int err = shmux_listener_open("yamux+tcp:127.0.0.1:0", &o, &l);
+
+	if (err)
+		return err;
+	err = shmux_session_dial(shmux_listener_address(l), options, SHMUX_NEVER, &s[0]);
+	if (!err)
+		err = shmux_listener_accept_session(l, 0, &s[1]);
+	shmux_listener_close(l);
+	return err;
+}
+
+TEST(small_frames_go_out_at_once)
+{
+	struct shmux_session *s[2];
+
+	ASSERT_EQ(0, meet(NULL, s));
+	EXPECT_OPTION(1, IPPROTO_TCP, TCP_NODELAY);
+	EXPECT_OPTION(0, SOL_SOCKET, SO_KEEPALIVE);
 	shmux_session_close(s[0], 0);
 	shmux_session_close(s[1], 0);
-	shmux_listener_close(l);
+}
+
+TEST(a_sign_of_life_is_asked_of_the_peers_kernel_as_often_as_is_wished)
+{
+	struct shmux_session_options o = { .size = sizeof(o), .keepalive = 30 * SEC };
+	struct shmux_session *s[2];
+
+	ASSERT_EQ(0, meet(&o, s));
+	EXPECT_OPTION(1, SOL_SOCKET, SO_KEEPALIVE);
+	EXPECT_OPTION(30, IPPROTO_TCP, TCP_KEEPIDLE);
+	EXPECT_OPTION(10, IPPROTO_TCP, TCP_KEEPINTVL);
+	EXPECT_OPTION(3, IPPROTO_TCP, TCP_KEEPCNT);
+	EXPECT_OPTION(0, IPPROTO_TCP, TCP_USER_TIMEOUT);
+	shmux_session_close(s[0], 0);
+	shmux_session_close(s[1], 0);
+
+	o.keepalive = SEC - 1;
+	EXPECT_EQ(-EINVAL, shmux_session_options_verify(&o, NULL));
+	o.keepalive = 32767 * SEC;
+	EXPECT_EQ(0, shmux_session_options_verify(&o, NULL));
+	o.keepalive++;
+	EXPECT_EQ(-EINVAL, shmux_session_options_verify(&o, NULL));
+}
+
+TEST(a_peer_that_is_busy_for_several_keepalives_and_reads_nothing_is_not_lost)
+{
+	struct shmux_session_options o = { .size = sizeof(o), .keepalive = SEC,
+					   .window = 64 << 20, .budget = 256 << 20 };
+	static char piece[65536];
+	struct shmux_session *s[2];
+	struct shmux_stream *st[2];
+	uint64_t sent = 0, got = 0;
+	ssize_t n;
+
+	ASSERT_EQ(0, meet(&o, s));
+	ASSERT_EQ(0, shmux_session_open(s[0], 0, &st[0]));
+	ASSERT_EQ(1, shmux_stream_write(st[0], "x", 1));
+	ASSERT_EQ(0, shmux_session_accept(s[1], 0, &st[1]));
+	ASSERT_EQ(1, shmux_stream_read(st[1], piece, 1));
+	/* Room for that is granted, and then not made: the sockets are full. */
+	while ((n = shmux_stream_try_write(st[0], piece, sizeof(piece))) > 0)
+		sent += (uint64_t)n;
+	EXPECT_EQ(-EAGAIN, n);
+	usleep(3500000);
+	EXPECT_EQ(SHMUX_SESSION_OPEN, shmux_session_state(s[0]));
+	EXPECT_EQ(0, shmux_session_ping(s[0], 0, NULL) == -ECONNRESET);
+	while (got < sent) {
+		n = shmux_stream_try_read(st[1], piece, sizeof(piece));
+		ASSERT_TRUE(n > 0 || n == -EAGAIN);
+		got += n > 0 ? (uint64_t)n : 0;
+		ASSERT_EQ(SHMUX_SESSION_OPEN, shmux_session_state(s[0]));
+	}
+	shmux_stream_close(st[0]);
+	shmux_stream_close(st[1]);
+	shmux_session_close(s[0], 0);
+	shmux_session_close(s[1], 0);
 }
 
 TEST_HARNESS_MAIN

@@ -64,6 +64,14 @@ enum shmux_session_state {
  *	has never written has us pay for them, at most for this much.
  * @log: receives sentences, or NULL
  * @log_arg: handed to @log
+ * @keepalive: over a yamux+tcp: address: ns of silence after which the peer's kernel
+ *	is asked whether it is there still, 10^9 to 32767 * 10^9, in whole seconds
+ *	(0: never). Three questions, each a third of that apart, without an answer end
+ *	the session. It is the kernel that answers: a peer whose application is merely
+ *	busy, or reads nothing, is not lost. While something is on its way that is not
+ *	acknowledged nothing is asked: then TCP itself gives up, after a quarter of an
+ *	hour or so (tcp_retries2). Elsewhere the kernel tells a death itself, and this
+ *	means nothing.
  */
 struct shmux_session_options {
 	size_t size;
@@ -80,6 +88,7 @@ struct shmux_session_options {
 	uint64_t peer_size_max;
 	shmux_log_fn log;
 	void *log_arg;
+	uint64_t keepalive;
 };
 
 /**
@@ -184,6 +193,11 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * with SHMUX_NOWAIT, or an open, shutdown, reset or close, may leave up to 160 KiB of what
  * was taken in a buffer here, for want of room there: it goes on its way in the next
  * calls on the session, and shmux_session_drain() and _close() wait for that.
+ *
+ * Some peers have a keep-alive of their own: Go's yamux asks every 30 s, unless told
+ * otherwise, and gives up when there is no answer for 10 s. An answer is given when
+ * somebody is in a call on the session next: a program that is in none for longer
+ * is to pump (shmux_session_fd()), or to have a thread that accepts.
  *
  * Return: 0; -EBADF; -EINVAL: an option, or no descriptor of those kinds, or not
  * open for reading and writing; -EACCES, -ENXIO: a pipe that another user has made,
