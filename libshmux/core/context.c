@@ -90,16 +90,18 @@ static struct entry *entry_get(struct shmux_context *c, const char *text)
 {
 	struct shmux_list *pos, *tmp;
 	struct entry *e;
+	size_t size;
 
 	shmux_list_for_each_safe(pos, tmp, &c->entries) {
 		e = shmux_container_of(pos, struct entry, node);
 		if (!strcmp(e->text, text))
 			return e;
 	}
-	e = calloc(1, sizeof(*e) + strlen(text) + 1);
+	size = strlen(text) + 1;
+	e = calloc(1, sizeof(*e) + size);
 	if (!e)
 		return NULL;
-	strcpy(e->text, text);
+	memcpy(e->text, text, size);
 	shmux_list_append(&c->entries, &e->node);
 	return e;
 }

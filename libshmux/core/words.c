@@ -27,7 +27,7 @@ int shmux__words_cut(const char *text, char *out)
 
 	for (; (c = *text); text++) {
 		if (quote ? c == quote : c == '\'' || c == '"') {
-			quote = quote ? 0 : c;
+			quote = (char)(quote ? 0 : c);
 			in_word = true;		/* an empty one, too */
 			continue;
 		}

@@ -32,6 +32,7 @@
 #endif
 
 #define LAST_WAIT UINT64_C(100000000)	/* ns that one who is killed may take */
+#define PAUSE UINT64_C(2000000)		/* ns between looks, without a pidfd */
 #define PATH_DEFAULT "/bin:/usr/bin"
 
 /* What the child needs; made before. */
@@ -60,7 +61,7 @@ static void reset_signals(void)
 		sigaction(sig, &as_usual, NULL);
 	}
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Of all that is above standard error. */
@@ -92,7 +93,7 @@ static int exec_by_path(const struct start *s)
 		memcpy(s->room, dir, len);
 		if (len)
 			s->room[len++] = '/';	/* else where we are */
-		strcpy(s->room + len, s->words[0]);
+		memcpy(s->room + len, s->words[0], strlen(s->words[0]) + 1);
 		execve(s->room, s->words, environ);
 		switch (errno) {
 		case EACCES:
@@ -142,16 +143,29 @@ static int child_run(const struct start *s)
 
 /* --- in the parent --------------------------------------------------------- */
 
-/* Its end is there, or somebody else has waited for it. */
-static void reap(struct shmux__child *c)
+/* Ask for its end, without waiting. @flags: WNOWAIT: it is to stay; or 0. */
+static int ask(const struct shmux__child *c, int flags, siginfo_t *info)
 {
-	siginfo_t info = { .si_pid = 0 };
 	int err;
 
+	flags |= WEXITED | WNOHANG;
+	info->si_pid = 0;
 	do {
-		err = waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG);
+		err = c->pidfd < 0 ? -1 :
+				     waitid(P_PIDFD, (id_t)c->pidfd, info, flags);
+		/* There is no pidfd, or this kernel waits for none (before 5.4). */
+		if (c->pidfd < 0 || (err && errno == EINVAL))
+			err = waitid(P_PID, (id_t)c->pid, info, flags);
 	} while (err && errno == EINTR);
-	if (err)
+	return err;
+}
+
+/* Its end may be there, or somebody else has waited for it. */
+static void reap(struct shmux__child *c)
+{
+	siginfo_t info;
+
+	if (ask(c, 0, &info))
 		c->status = SHMUX_STATUS_UNKNOWN;
 	else if (!info.si_pid)
 		return;
@@ -207,17 +221,18 @@ static int start(struct shmux__child *c, struct start *s)
 	}
 	c->ended = false;
 	c->pidfd = shmux__pidfd_open(c->pid);
-	if (c->pidfd >= 0)
-		return 0;
+	if (c->pidfd >= -1)
+		return 0;	/* the kernel may not know it, or not want us to */
 	if (c->pidfd == -ESRCH) {
 		/* It has ended, and somebody else has waited for it. */
+		c->pidfd = -1;
 		c->ended = true;
 		c->status = SHMUX_STATUS_UNKNOWN;
 		return 0;
 	}
 	kill(c->pid, SIGKILL);
 	forget(c->pid);
-	return c->pidfd == -1 ? -ENOSYS : c->pidfd;
+	return c->pidfd;
 }
 
 /* Our ends never stand where a program expects its standard ones. */
@@ -234,17 +249,26 @@ static int above_standard(int *fd)
 	return err;
 }
 
+/* PATH as it is now; getenv() is said to be no function for threads. */
+static const char *directories(void)
+{
+	char *const *e;
+
+	for (e = environ; e && *e; e++)
+		if (!strncmp(*e, "PATH=", strlen("PATH=")))
+			return *e + strlen("PATH=");
+	return PATH_DEFAULT;
+}
+
 int shmux__child_start(struct shmux__child *c, char *const words[], int *fd)
 {
 	struct start s = { .words = words };
-	const char *path;
 	int fds[2], err;
 
 	if (!*words[0])
 		return -ENOENT;		/* PATH would lead to a directory */
 	if (!strchr(words[0], '/')) {
-		path = getenv("PATH");
-		s.path = path ? path : PATH_DEFAULT;
+		s.path = directories();
 		s.room = malloc(strlen(s.path) + strlen(words[0]) + 2);
 		if (!s.room)
 			return -ENOMEM;
@@ -273,28 +297,37 @@ bool shmux__child_has_ended(struct shmux__child *c)
 {
 	int saved = errno;
 
-	if (!c->ended) {
-		struct pollfd pfd = { .fd = c->pidfd, .events = POLLIN };
-
-		if (poll(&pfd, 1, 0) > 0)
-			reap(c);
-		errno = saved;
-	}
+	if (!c->ended)
+		reap(c);
+	errno = saved;
 	return c->ended;
+}
+
+/* Without a pidfd, or the memory to wait on it. Return: whether it has ended. */
+static bool look_again(const struct shmux__child *c, uint64_t left)
+{
+	struct timespec ts = shmux_clock_timespec(left < PAUSE ? left : PAUSE);
+	siginfo_t info;
+
+	if (ask(c, WNOWAIT, &info) || info.si_pid)
+		return true;
+	nanosleep(&ts, NULL);
+	return false;
 }
 
 void shmux__child_wait(const struct shmux__child *c, uint64_t deadline)
 {
 	struct pollfd pfd = { .fd = c->pidfd, .events = POLLIN };
+	int saved = errno, n = -1;
 	struct timespec ts;
-	int saved = errno;
 	uint64_t left;
 
-	/* Without one it had ended before we could ask for it. */
-	while (c->pidfd >= 0 && (left = shmux_clock_left(deadline))) {
+	while (n <= 0 && (left = shmux_clock_left(deadline))) {
 		ts = shmux_clock_timespec(left);
-		if (ppoll(&pfd, 1, left == UINT64_MAX ? NULL : &ts, NULL) > 0)
-			break;
+		if (c->pidfd >= 0)
+			n = ppoll(&pfd, 1, left == UINT64_MAX ? NULL : &ts, NULL);
+		if (n < 0 && (c->pidfd < 0 || errno != EINTR))
+			n = look_again(c, left);
 	}
 	errno = saved;
 }
@@ -315,7 +348,9 @@ void shmux__child_end(struct shmux__child *c)
 	int saved = errno;
 
 	if (!shmux__child_has_ended(c)) {
-		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		if (c->pidfd < 0 || syscall(SYS_pidfd_send_signal, c->pidfd,
+					    SIGKILL, NULL, 0))
+			kill(c->pid, SIGKILL);
 		shmux__child_wait(c, shmux_clock_now() + LAST_WAIT);
 		shmux__child_has_ended(c);
 	}

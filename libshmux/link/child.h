@@ -3,9 +3,9 @@
  * child.h - a process of ours, whose standard input and output are the wire
  *
  * Both are one socket. Its end is told by a pidfd, also while others hold that
- * socket. It is waited for by that pidfd alone, so that no other child of the
- * program's is touched; where the program itself waits for any child, or ignores
- * SIGCHLD, we do not learn how it ended.
+ * socket; where the kernel has none, by the end of the socket alone. It is waited
+ * for by itself, so that no other child of the program's is touched; where the
+ * program waits for any child, or ignores SIGCHLD, we do not learn how it ended.
  */
 #ifndef SHMUX_LINK_CHILD_H
 #define SHMUX_LINK_CHILD_H
@@ -18,7 +18,7 @@
 
 struct shmux__child {
 	pid_t pid;		/* 0: there is none */
-	int pidfd;
+	int pidfd;		/* or -1 */
 	bool ended;
 	int status;		/* then: as of wait(2), or SHMUX_STATUS_UNKNOWN */
 };
@@ -27,10 +27,10 @@ struct shmux__child {
  * Start @words[0], as found by PATH, with what follows as its arguments. It has
  * our standard error and no other descriptor of ours; no signal is blocked or
  * ignored but SIGHUP, SIGINT and SIGQUIT, which stay ignored if they are.
- * @fd: out: our end, close-on-exec, non-blocking for nobody.
+ * @fd: out: our end, close-on-exec.
  *
  * Return: 0; -ENOENT, -EACCES, -ENOEXEC...: as execve(2); -EAGAIN: too many
- * processes; -ENOSYS: no pidfd; -EMFILE, -ENFILE, -ENOMEM.
+ * processes; -EMFILE, -ENFILE, -ENOMEM.
  */
 int shmux__child_start(struct shmux__child *c, char *const words[], int *fd);
 

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/barrier.h"
@@ -63,6 +64,7 @@ int shmux__inet_port_of(int fd, uint16_t *port)
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
 
+	memset(&addr, 0, sizeof(addr));
 	if (getsockname(fd, (struct sockaddr *)&addr, &len))
 		return -errno;
 	*port = ntohs(addr.ss_family == AF_INET ?
@@ -129,6 +131,9 @@ static int connect_to(const struct addrinfo *ai, uint64_t deadline,
 		return -errno;
 	if (connect(fd, ai->ai_addr, ai->ai_addrlen))
 		err = -errno;
+	/* For want of something of the kernel's, not of a moment. */
+	if (err == -EAGAIN)
+		err = -ENOMEM;
 	/* One that is interrupted goes on as one that need not wait. */
 	if (err == -EINPROGRESS || err == -EINTR)
 		err = wait_connected(fd, deadline, cancelled);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,6 +60,8 @@
 	X(fstat, ENOMEM)                                                 \
 	X(fstatfs, ENOMEM)                                               \
 	X(ftruncate, ENOMEM, ENOSPC, EFBIG)                              \
+	X(getaddrinfo, ENOMEM)                                           \
+	X(getsockname, ENOBUFS)                                          \
 	X(getsockopt, ENOBUFS)                                           \
 	X(listen, ENOMEM, EADDRINUSE)                                    \
 	X(lstat, ENOMEM, EACCES)                                         \
@@ -78,6 +81,7 @@
 	X(sendmsg, EINTR, EAGAIN, ENOBUFS, ENOMEM, ETOOMANYREFS)         \
 	X(setsockopt, ENOMEM)                                            \
 	X(socket, EMFILE, ENFILE, ENOMEM, ENOBUFS)                       \
+	X(socketpair, EMFILE, ENFILE, ENOMEM)                            \
 	X(syscall, EINTR, EMFILE, ENFILE, ENOMEM, EAGAIN, ENOSYS, EPERM) \
 	X(timerfd_create, EMFILE, ENFILE, ENOMEM)                        \
 	X(unlink, EACCES, ENOMEM)                                        \
@@ -197,6 +201,7 @@ PLAIN(int, fstatfs, (int fd, struct statfs *st), (fd, st))
 PLAIN(int, ftruncate, (int fd, off_t len), (fd, len))
 PLAIN(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *len),
       (fd, level, option, value, len))
+PLAIN(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 PLAIN(int, listen, (int fd, int backlog), (fd, backlog))
 PLAIN(int, lstat, (const char *path, struct stat *st), (path, st))
 PLAIN(int, madvise, (void *addr, size_t len, int advice), (addr, len, advice))
@@ -213,6 +218,8 @@ PLAIN(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg,
 PLAIN(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t len),
       (fd, level, option, value, len))
 PLAIN(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
+PLAIN(int, socketpair, (int domain, int type, int protocol, int fds[2]),
+      (domain, type, protocol, fds))
 PLAIN(int, timerfd_create, (int clock, int flags), (clock, flags))
 PLAIN(int, unlink, (const char *path), (path))
 PLAIN(ssize_t, writev, (int fd, const struct iovec *iov, int nr), (fd, iov, nr))
@@ -225,6 +232,14 @@ int memfd_create(const char *name, unsigned int flags)
 						fails_with(FN_memfd_create, old);
 
 	return failed ? -1 : NEXT(memfd_create)(name, flags);
+}
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+		struct addrinfo **found)
+{
+	if (fails(FN_getaddrinfo))
+		return EAI_MEMORY;
+	return NEXT(getaddrinfo)(host, service, hints, found);
 }
 
 /* Whatever it says, the descriptor is gone. */

@@ -1653,9 +1653,118 @@ TEST_F_TIMEOUT(faults, yamux_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 
 /* --- nothing is left out ---------------------------------------------------- */
 
+/* --- by address, over a wire ------------------------------------------------- */
+
+static const char *const port_meets[] = {
+	"accept4", "bind",   "calloc",	"connect", "getaddrinfo", "getsockname", "getsockopt",
+	"listen",  "malloc", "setsockopt", "socket",  NULL,
+};
+
+/* A listener, who dials it, and both ends of their session. */
+static int scene_port(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *near = NULL, *far = NULL;
+	struct shmux_session_options options = *OPTIONS;
+	struct shmux_listener_options o = { .size = sizeof(o), .session = &options };
+	struct shmux_listener *l;
+	char address[NAME_SIZE + 16] = "yamux+tcp:127.0.0.1:0";
+	int ret;
+
+	options.keepalive = SEC;
+	if (self->directory[0])
+		snprintf(address, sizeof(address), "yamux+unix:%s/w", self->directory);
+	ret = LIB(shmux_listener_open(address, &o, &l));
+	if (ret)
+		return ret;
+	shmux_listener_set_deadline(l, shmux_now() + SEC);
+	ret = LIB(shmux_session_dial(shmux_listener_address(l), &options, shmux_now() + SEC,
+				     &near));
+	if (!ret)
+		ret = LIB(shmux_listener_accept_session(l, 0, &far));
+	/* The connection is there still, or is lost with what was to be had for it. */
+	if (ret == -ETIMEDOUT && planned && fail->report().failed)
+		ret = -ECONNRESET;
+	/* Who is not known is not accepted. */
+	if (ret == -EACCES && self->directory[0])
+		ret = -ECONNRESET;
+	LIB(shmux_session_close(near, 0));
+	LIB(shmux_session_close(far, 0));
+	LIB_VOID(shmux_listener_close(l));
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, ports_and_paths_of_yamux_fail_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	self->slow = true;
+	walk(_metadata, self, scene_port, port_meets);
+	ASSERT_EQ(0, directory_make(self->directory));
+	walk(_metadata, self, scene_port, (const char *const[]){ "connect", "accept4", NULL });
+	directory_remove(self->directory);
+}
+
+static const char *const child_meets[] = { "calloc", "malloc", "socketpair", "syscall", NULL };
+
+/* One who answers what we say with the same: with nonsense. */
+static int scene_child(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_stream *st, *none;
+	struct shmux_session *s;
+	int ret = LIB(shmux_session_dial("exec:cat", OPTIONS, shmux_now() + SEC, &s));
+
+	(void)self;
+	if (ret)
+		return ret;
+	shmux_session_set_deadline(s, shmux_now() + 50 * MSEC);
+	ret = LIB(shmux_session_open(s, 0, &st));
+	if (!ret) {
+		/* What it never gets it does not answer. */
+		ret = LIB(shmux_session_accept(s, 0, &none)) == -EPROTO ? 0 : -ECONNRESET;
+		LIB_VOID(shmux_stream_close(st));
+		LIB_VOID(shmux_session_child_status(s, shmux_now() + 20 * MSEC, NULL, NULL));
+	}
+	LIB(shmux_session_close(s, shmux_now() + 50 * MSEC));
+	return ret;
+}
+
+static const char *const stdio_meets[] = { "calloc", "fcntl", "open", NULL };
+
+/* Our own standard input and output, for a moment. */
+static int scene_stdio(FIXTURE_DATA(faults) *self)
+{
+	struct shmux_session *s;
+	int saved[2], fds[2], ret;
+
+	(void)self;
+	fflush(stdout);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return WRONG("no sockets");
+	for (int fd = 0; fd < 2; fd++) {
+		saved[fd] = dup(fd);
+		dup2(fds[0], fd);
+	}
+	close(fds[0]);
+	ret = LIB(shmux_session_dial("stdio:", OPTIONS, shmux_now() + SEC, &s));
+	if (!ret)
+		LIB(shmux_session_close(s, 0));
+	for (int fd = 0; fd < 2; fd++) {
+		dup2(saved[fd], fd);
+		close(saved[fd]);
+	}
+	close(fds[1]);
+	return ret;
+}
+
+TEST_F_TIMEOUT(faults, children_and_stdio_fail_cleanly_at_each_call, EFFORT_TIMEOUT)
+{
+	self->slow = true;
+	walk(_metadata, self, scene_child, child_meets);
+	walk(_metadata, self, scene_stdio, stdio_meets);
+}
+
 static const char *const *const all_meets[] = {
-	dial_meets,  context_meets, backlog_meets, open_meets, receive_meets, events_meets,
-	sleep_meets, attach_meets,  listen_meets,  path_meets, accept_meets,  yamux_meets,
+	dial_meets,   context_meets, backlog_meets, open_meets,	 receive_meets,
+	events_meets, sleep_meets,   attach_meets,  listen_meets, path_meets,
+	accept_meets, yamux_meets,   port_meets,    child_meets,  stdio_meets,
 };
 
 /* What the library imports and no walk goes through, and why not. */
@@ -1664,19 +1773,27 @@ static const struct {
 	const char *reason;
 } spared[] = {
 	{ "clock_gettime", "CLOCK_MONOTONIC is always there" },
+	{ "dup2", "onto a descriptor that is open" },
 	{ "dup3", "onto a descriptor of our own; who waits for the end has it at close" },
+	{ "environ", "is no function" },
+	{ "execve", "what it fails with is the dial's error: lib/child" },
 	{ "free", "returns nothing" },
+	{ "freeaddrinfo", "returns nothing" },
 	{ "getegid", "cannot fail" },
 	{ "geteuid", "cannot fail" },
 	{ "getpid", "cannot fail" },
+	{ "getppid", "cannot fail" },
 	{ "getrandom", "anything will do" },
 	{ "getrlimit", "the limit exists, and is our own" },
+	{ "inet_pton", "an answer is all that matters" },
 	{ "ioctl", "what the module answers is kmod/failnth's matter; others know none" },
 	{ "isatty", "an answer is all that matters, and none is a no" },
+	{ "kill", "one of our own, which has not been waited for" },
 	{ "memcpy", "cannot fail" },
 	{ "memmove", "cannot fail" },
 	{ "memset", "cannot fail" },
 	{ "munmap", "whole mappings; if one stays nobody can do anything about it" },
+	{ "prctl", "of what every kernel has" },
 	{ "pthread_atfork", "is linked in, not imported; listen hands its error on" },
 	{ "pthread_mutex_lock", "a plain mutex, used as it should be" },
 	{ "pthread_mutex_unlock", "likewise" },
@@ -1686,22 +1803,30 @@ static const struct {
 	{ "read", "our own eventfds, which do not block, and say no more than that; and pipes, as recv" },
 	{ "sched_yield", "cannot fail" },
 	{ "shutdown", "fails when nobody is there to be told" },
+	{ "sigaction", "what it says of signals that are not there is no matter" },
 	{ "sigaddset", "cannot fail" },
 	{ "sigemptyset", "cannot fail" },
+	{ "sigfillset", "cannot fail" },
 	{ "sigismember", "cannot fail" },
 	{ "sigpending", "cannot fail" },
-	{ "sigtimedwait", "finds no signal, at worst" },
+		{ "sigtimedwait", "finds no signal, at worst" },
 	{ "snprintf", "plain conversions" },
-	{ "socketpair", "is all there is to shmux_session_pair(), which hands its error on" },
+	{ "sprintf", "plain conversions" },
 	{ "strchr", "cannot fail" },
+	{ "strchrnul", "cannot fail" },
 	{ "strcmp", "cannot fail" },
 	{ "strcpy", "cannot fail" },
+	{ "strcspn", "cannot fail" },
 	{ "strlen", "cannot fail" },
 	{ "strncmp", "cannot fail" },
 	{ "strnlen", "cannot fail" },
+	{ "strrchr", "cannot fail" },
 	{ "strtoul", "of the kernel's numbers; what is none is looked at" },
 	{ "timerfd_settime", "our own, with a time that is right" },
+	{ "vfork", "returns twice, so nobody can stand before it; its error is handed on" },
 	{ "vsnprintf", "plain conversions" },
+	{ "waitid", "one of our own; that another has waited for it is lib/child's" },
+	{ "waitpid", "one of our own, which is about to end" },
 	{ "write", "our own eventfds, which are never full" },
 };
 

@@ -63,10 +63,10 @@
  * no shell; the command is looked for by PATH unless it has a slash. The child's
  * standard input and output are one socket, its standard error is ours; it has no
  * other descriptor of ours, no signal blocked, and none ignored but SIGHUP, SIGINT
- * and SIGQUIT where we ignore them. Linux 5.4 or later is needed (-ENOSYS).
+ * and SIGQUIT where we ignore them.
  *
- * The session ends when the child does, whoever else has its output, and
- * shmux_session_child_status() tells how. The child sees the end of its input when
+ * The session ends when the child does, whoever else has its output (where the
+ * kernel has pidfd_open(2), Linux 5.3), and shmux_session_child_status() tells how. The child sees the end of its input when
  * the session ends. shmux_session_close() then waits for the child until its
  * deadline and kills it (SIGKILL) if that passes. Where nothing is waited for, as
  * by shmux_context_close(), shmux_listener_close() and the last close of a stream

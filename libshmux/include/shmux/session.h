@@ -124,8 +124,8 @@ shmux_session_options_verify(const struct shmux_session_options *options,
  * knows names can be asked; -ENETUNREACH and others as connect(2). Of descriptors:
  * as shmux_session_yamux(); -EBUSY: stdio:, and standard input is /dev/null, as it
  * is once it has been taken. Of commands: -ENOENT: there is none of that name;
- * -EACCES, -ENOEXEC and others as execve(2); -EAGAIN: too many processes; -ENOSYS:
- * the kernel has no pidfd_open(2). A child that fails later has ended the session.
+ * -EACCES, -ENOEXEC and others as execve(2); -EAGAIN: too many processes. A child
+ * that fails later has ended the session.
  */
 SHMUX_API int shmux_session_dial(const char *address,
 				 const struct shmux_session_options *options,
