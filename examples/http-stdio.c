@@ -951,9 +951,11 @@ static bool goes_on(const struct server *server)
 static void serve(struct server *server)
 {
 	struct epoll_event events[EVENTS];
+	bool has_signals;
 	int n;
 
 	while (goes_on(server)) {
+		has_signals = false;
 		n = epoll_wait(server->epoll, events, EVENTS, TAILQ_EMPTY(&server->busy) ? -1 : 0);
 		for (int i = 0; i < n; i++) {
 			void *what = events[i].data.ptr;
@@ -964,10 +966,13 @@ static void serve(struct server *server)
 				accept_sockets(server);
 			else if ((uintptr_t)what & 1)
 				mark_busy((struct conn *)((char *)what - 1));
-			else if (what != &server->signals)
+			else if (what == &server->signals)
+				has_signals = true;
+			else
 				serve_session(server, what);
 		}
-		take_signals(server);
+		if (has_signals)
+			take_signals(server);
 		serve_busy(server);
 		sweep_sessions(server);
 	}
