@@ -21,6 +21,9 @@ struct forwarder {
 int forwarder_start(struct forwarder *f, const char *listen, const char *target, const char *option,
 		    unsigned int nr_files);
 
+/* Where the command is that was built with this program. Return: 0, or -1. */
+int forwarder_tool(char path[256]);
+
 /* Wait until it has left. Return: its status, 128 and the signal if it was killed; or -1. */
 int forwarder_wait(struct forwarder *f);
 

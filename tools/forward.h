@@ -36,7 +36,6 @@ struct forward_place {
 	const char *text;
 	enum { PLACE_SESSION, PLACE_TCP, PLACE_UNIX } kind;
 	bool is_only;		/* a session that cannot be had a second time */
-	bool is_child;		/* such a one, with a child of ours */
 	int nr;			/* of a plain socket's */
 	union forward_sockaddr addrs[FORWARD_ADDRS];
 	socklen_t lens[FORWARD_ADDRS];
@@ -148,6 +147,7 @@ struct forward_session {
 	struct shmux_session *s;
 	bool is_near;
 	bool is_dead;
+	bool is_lost;		/* it is, and there will be no other */
 	bool is_corked;
 	bool has_pending;	/* streams to accept */
 	bool was_used;		/* a far one has carried a stream */

@@ -58,12 +58,10 @@ static int have(struct forward *fw, struct shmux_session *s)
 {
 	int error;
 
-	fw->current = forward_session_add(fw, s, false, &error);
-	/* Dead on arrival. */
-	if (!error && fw->current->is_dead) {
-		fw->current = NULL;
+	forward_session_add(fw, s, false, &error);
+	/* Dead on arrival: of an only one the loop will see the end. */
+	if (!error && !fw->current && !fw->is_over)
 		error = -ECONNRESET;
-	}
 	return error;
 }
 

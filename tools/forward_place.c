@@ -116,8 +116,7 @@ int forward_place_read(struct forward_place *place, const char *text)
 		return read_unix(place, text + 5);
 	}
 	place->kind = PLACE_SESSION;
-	place->is_child = begins(text, "exec:");
-	place->is_only = place->is_child || begins(text, "stdio:") || begins(text, "fd:");
+	place->is_only = begins(text, "exec:") || begins(text, "stdio:") || begins(text, "fd:");
 	return 0;
 }
 

@@ -9,13 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 
 #include "forward.h"
 #include "say.h"
 
 enum { EVENTS = 128 };
 
-#define LAST_WORDS UINT64_C(1000000000) /* ns */
+/* For what the peer has not taken yet, and a child that is to end; ns. */
+#define LAST_WORDS UINT64_C(2000000000)
 
 /* A session that was lost is worth a sentence, one that ended is not. */
 static void log_sentence(void *arg, enum shmux_log_level level, const char *sentence)
@@ -47,7 +49,7 @@ static void mark_dead(struct forward *fw, struct forward_session *session)
 	forward_conns_lost(fw, session);
 	/* One that has gone away before it ended is no loss. */
 	if (session->is_near ? fw->listen.is_only : session == fw->current && fw->target.is_only)
-		fw->is_over = true;
+		fw->is_over = session->is_lost = true;
 	if (fw->current == session)
 		fw->current = NULL;
 	fw->sweep = true;
@@ -118,6 +120,8 @@ struct forward_session *forward_session_add(struct forward *fw, struct shmux_ses
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&fw->sessions, session, all);
+	if (!is_near)
+		fw->current = session;
 	/* What was there before is told by the first pump. */
 	pump(fw, session);
 	return session;
@@ -165,6 +169,26 @@ void forward_sessions_accept(struct forward *fw)
 			accept_streams(fw, session);
 }
 
+/* Of a lost session's child. Return: what a shell would take it for; 0: there is none. */
+static int say_child(const struct forward_session *session, const char *address)
+{
+	int status, error;
+
+	error = shmux_session_child_status(session->s, shmux_now() + LAST_WORDS, NULL, &status);
+	if (error == -ENODATA)
+		return SAY_DONE;
+	if (error)
+		return say_cannot(error, NULL, "tell how %s has ended", address);
+	if (WIFSIGNALED(status)) {
+		fprintf(stderr, "shmux: %s was killed by signal %d\n", address, WTERMSIG(status));
+		return 128 + WTERMSIG(status);
+	}
+	if (WEXITSTATUS(status))
+		fprintf(stderr, "shmux: %s has left with status %d\n", address,
+			WEXITSTATUS(status));
+	return WEXITSTATUS(status);
+}
+
 /* Last words that the peer has not taken yet are waited for. */
 static void close_session(struct forward *fw, struct forward_session *session, uint64_t deadline)
 {
@@ -175,6 +199,8 @@ static void close_session(struct forward *fw, struct forward_session *session, u
 	if (fw->current == session)
 		fw->current = NULL;
 	LIST_REMOVE(session, all);
+	if (session->is_lost)
+		fw->status = say_child(session, session->is_near ? fw->listen.text : fw->target.text);
 	shmux_session_close(session->s, deadline);
 	free(session);
 }

@@ -16,8 +16,8 @@
 
 #include "process.h"
 
-/* The command beside which this program was built: BUILD/tests/SUBJECT/PROGRAM. */
-static int find_tool(char path[256])
+/* This program is BUILD/tests/SUBJECT/PROGRAM. */
+int forwarder_tool(char path[256])
 {
 	ssize_t n = readlink("/proc/self/exe", path, 255);
 
@@ -50,7 +50,7 @@ static void run(const char *listen, const char *target, const char *option, int 
 		argv[n++] = (char *)option;
 	argv[n++] = (char *)listen;
 	argv[n++] = (char *)target;
-	if (find_tool(path) || dup2(err, STDERR_FILENO) < 0)
+	if (forwarder_tool(path) || dup2(err, STDERR_FILENO) < 0)
 		_exit(126);
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (nr_files && setrlimit(RLIMIT_NOFILE, &limit))

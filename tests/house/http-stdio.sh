@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# PROVES: the HTTP server of examples/ serves curl the same over a NAME and over TCP
+# PROVES: the HTTP server of examples/ serves curl the same over its standard input and output, a NAME, yamux and TCP
 set -u
 cd "${SRC:-$(dirname "$0")/../..}" || exit 1
 build=$(realpath "${BUILD:-build}")
@@ -35,7 +35,7 @@ begins()
 	nr=$((${nr:-0} + 1))
 	"$@" 2>"$tmp/$nr.err" </dev/null &
 	for try in {1..500}; do
-		at=$(sed -n 's/^listening on //p' "$tmp/$nr.err" | tail -n 1)
+		at=$(sed -n "s/^listening on //p" "$tmp/$nr.err" 2>/dev/null | tail -n 1)
 		[ -n "$at" ] && return
 		sleep 0.02
 	done
@@ -129,6 +129,13 @@ serves "over TCP" "http://${at#tcp:}"
 begins "$server" $name
 begins "$build/shmux" forward tcp:127.0.0.1:0 $name
 serves "over a NAME" "http://${at#tcp:}"
+
+begins "$server" "yamux+unix:$tmp/socket"
+begins "$build/shmux" forward tcp:127.0.0.1:0 "yamux+unix:$tmp/socket"
+serves "over yamux" "http://${at#tcp:}"
+
+begins "$build/shmux" forward tcp:127.0.0.1:0 "exec:$server"
+serves "over standard input and output" "http://${at#tcp:}"
 
 # Who is told to leave answers what it was asked.
 rm "$tmp/got"

@@ -27,6 +27,8 @@ enum way {
 	WAY_PLAIN, /* tcp: to tcp:, one forwarder */
 	WAY_TCP, /* tcp: to NAME to tcp: */
 	WAY_UNIX, /* unix: to NAME to unix: */
+	WAY_YAMUX, /* tcp: to yamux+unix: to tcp: */
+	WAY_EXEC, /* tcp: to a child, whose standard input and output go to tcp: */
 };
 
 FIXTURE(forward)
@@ -52,6 +54,14 @@ FIXTURE_VARIANT_ADD(forward, tcp){
 
 FIXTURE_VARIANT_ADD(forward, unix){
 	.way = WAY_UNIX,
+};
+
+FIXTURE_VARIANT_ADD(forward, yamux){
+	.way = WAY_YAMUX,
+};
+
+FIXTURE_VARIANT_ADD(forward, exec){
+	.way = WAY_EXEC,
 };
 
 /* --- sockets ----------------------------------------------------------------- */
@@ -226,14 +236,23 @@ static bool flow_some(struct flow *f)
 static int start(FIXTURE_DATA(forward) * self, enum way way, const char *option,
 		 unsigned int nr_files)
 {
-	char listen[128];
+	char listen[128], middle[600], tool[256];
 
 	snprintf(listen, sizeof(listen), way == WAY_UNIX ? "unix:%s/client" : "tcp:127.0.0.1:0",
 		 self->dir);
 	if (way == WAY_PLAIN)
 		return forwarder_start(&self->near, listen, self->target, option, nr_files);
-	return forwarder_start(&self->far, self->name, self->target, option, nr_files) ||
-	       forwarder_start(&self->near, listen, self->name, option, nr_files);
+	if (way == WAY_EXEC) {
+		if (forwarder_tool(tool))
+			return -1;
+		snprintf(middle, sizeof(middle), "exec:'%s' forward --quiet stdio: %s", tool,
+			 self->target);
+		return forwarder_start(&self->near, listen, middle, option, nr_files);
+	}
+	snprintf(middle, sizeof(middle), way == WAY_YAMUX ? "yamux+unix:%s/middle" : "%s",
+		 way == WAY_YAMUX ? self->dir : self->name);
+	return forwarder_start(&self->far, middle, self->target, option, nr_files) ||
+	       forwarder_start(&self->near, listen, middle, option, nr_files);
 }
 
 FIXTURE_SETUP(forward)
@@ -409,10 +428,12 @@ TEST_F(forward, target_that_cannot_be_reached_costs_that_connection_only)
 
 TEST_F(forward, lost_session_resets_its_connections_and_the_next_one_dials_again)
 {
+	char middle[128];
 	struct joined j;
 
-	if (variant->way == WAY_PLAIN)
-		SKIP(return, "there is no session");
+	if (!self->far.pid)
+		SKIP(return, "there is no session that could be made again");
+	strcpy(middle, self->far.address);
 	ASSERT_TRUE(join(self, &j));
 	ASSERT_TRUE(talk(&j));
 	forwarder_end(&self->far, SIGKILL);
@@ -425,7 +446,7 @@ TEST_F(forward, lost_session_resets_its_connections_and_the_next_one_dials_again
 	EXPECT_EQ(variant->way == WAY_UNIX ? 0 : -ECONNRESET, hear(j.client));
 	close(j.client);
 
-	ASSERT_EQ(0, forwarder_start(&self->far, self->name, self->target, NULL, 0));
+	ASSERT_EQ(0, forwarder_start(&self->far, middle, self->target, NULL, 0));
 	ASSERT_TRUE(join(self, &j));
 	EXPECT_TRUE(talk(&j));
 	part(&j);
@@ -436,8 +457,8 @@ TEST_F(forward, session_that_is_slow_to_come_holds_up_neither_signals_nor_who_is
 	struct joined j;
 	int late;
 
-	if (variant->way == WAY_PLAIN)
-		SKIP(return, "there is no session");
+	if (!self->far.pid)
+		SKIP(return, "no other process is to accept it");
 	ASSERT_EQ(0, restart(self, variant->way, NULL, 0));
 	ASSERT_EQ(0, kill(self->far.pid, SIGSTOP));
 	late = connect_to(self->near.address);
@@ -692,6 +713,78 @@ TEST_F(forward, verbose_tells_who_how_much_and_why_it_ended)
 	ASSERT_EQ(0, kill(self->near.pid, SIGTERM));
 	EXPECT_TRUE(forwarder_says(&self->near, "0 open"));
 	EXPECT_EQ(0, forwarder_wait(&self->near));
+}
+
+/* --- a child ------------------------------------------------------------------- */
+
+static pid_t child_of(pid_t pid)
+{
+	char path[64];
+	FILE *file;
+	int child = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	file = fopen(path, "re");
+	if (file) {
+		if (fscanf(file, "%d", &child) != 1)
+			child = 0;
+		fclose(file);
+	}
+	return child;
+}
+
+TEST_F(forward, child_that_dies_resets_its_connections_and_its_status_is_the_forwarders)
+{
+	struct joined j;
+	pid_t child;
+
+	if (variant->way != WAY_EXEC)
+		SKIP(return, "there is no child");
+	ASSERT_TRUE(join(self, &j));
+	ASSERT_TRUE(talk(&j));
+	child = child_of(self->near.pid);
+	ASSERT_NE(0, child);
+	ASSERT_EQ(0, kill(child, SIGUSR2));
+
+	EXPECT_EQ(-ECONNRESET, hear(j.client));
+	EXPECT_TRUE(forwarder_says(&self->near, "was killed by signal"));
+	EXPECT_EQ(128 + SIGUSR2, forwarder_wait(&self->near));
+	part(&j);
+}
+
+TEST_F(forward, child_is_gone_when_the_forwarder_is)
+{
+	struct joined j;
+	pid_t child;
+
+	if (variant->way != WAY_EXEC)
+		SKIP(return, "there is no child");
+	ASSERT_TRUE(join(self, &j));
+	child = child_of(self->near.pid);
+	ASSERT_NE(0, child);
+	part(&j);
+	EXPECT_EQ(0, forwarder_end(&self->near, SIGTERM));
+	EXPECT_EQ(-1, kill(child, 0));
+
+	ASSERT_EQ(0, start(self, variant->way, NULL, 0));
+	child = child_of(self->near.pid);
+	ASSERT_NE(0, child);
+	forwarder_end(&self->near, SIGKILL);
+	/* Nobody may have waited for it yet. */
+	EXPECT_TRUE(wait_until(process_state(child, child) == 'Z' || kill(child, 0) < 0));
+}
+
+TEST_F(forward, child_that_leaves_by_itself_takes_the_forwarder_along)
+{
+	struct forwarder f;
+
+	if (variant->way != WAY_EXEC)
+		SKIP(return, "there is no child");
+	ASSERT_EQ(0, forwarder_start(&f, "tcp:127.0.0.1:0", "exec:sh -c 'exit 7'", NULL, 0));
+	EXPECT_TRUE(forwarder_says(&f, "has left with status 7"));
+	EXPECT_EQ(7, forwarder_wait(&f));
+	ASSERT_EQ(0, forwarder_start(&f, "tcp:127.0.0.1:0", "exec:true", NULL, 0));
+	EXPECT_EQ(0, forwarder_wait(&f));
 }
 
 TEST_HARNESS_MAIN
