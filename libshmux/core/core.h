@@ -354,6 +354,18 @@ static inline void shmux__tell_left(struct shmux_session *s)
 		shmux__tell_left_slow(s);
 }
 
+/*
+ * May a call that finds nothing to do sleep before it has looked? It then looks as
+ * it wakes, which it does at once if there is anything.
+ */
+static inline bool shmux__sleep_looks(const struct shmux_session *s,
+				      uint64_t deadline)
+{
+	return !shmux__link_is_shm(s->link) && s->link->sleep_looks &&
+	       deadline == SHMUX_NEVER && !s->leader && !s->error &&
+	       shmux_single_threaded();
+}
+
 /* Begin a call. Return: 0 with the lock held, or -ECHILD. */
 static inline int shmux__enter(struct shmux_session *s)
 {

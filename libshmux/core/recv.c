@@ -80,7 +80,9 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
 	w.buf = buf;
 	w.size = size;
-	shmux__drain_into(&w);
+	if (readable(st) || (flags & SHMUX_NOWAIT) ||
+	    !shmux__sleep_looks(st->s, recv_deadline(st)))
+		shmux__drain_into(&w);
 	for (;;) {
 		if (st->rx_first)
 			w.done += shmux__rx_copy(st, buf + w.done,

@@ -369,7 +369,9 @@ int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	shmux__drain(s);
+	if (s->accept_depth || (flags & SHMUX_NOWAIT) ||
+	    !shmux__sleep_looks(s, s->accept_deadline))
+		shmux__drain(s);
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
 	for (;;) {
 		err = shmux__session_next(s, stream);

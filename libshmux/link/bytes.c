@@ -422,6 +422,31 @@ static bool have(const struct bytes *b)
 	       (b->payload_left && left(b));
 }
 
+/* Put what is left in front. Return: bytes that fit behind it. */
+static uint32_t make_rx_room(struct bytes *b)
+{
+	if (b->rx_pos) {
+		memmove(b->rx, b->rx + b->rx_pos, left(b));
+		b->rx_end -= b->rx_pos;
+		b->rx_pos = 0;
+	}
+	return RX_SIZE - b->rx_end;
+}
+
+/* A read of at most @room bytes has returned @n. Return: whether there is more. */
+static bool filled(struct bytes *b, ssize_t n, uint32_t room)
+{
+	if (n <= 0) {
+		b->drained = true;
+		b->ended = !n;
+		return false;
+	}
+	/* Less than asked for is all there was. */
+	b->drained = (size_t)n < room;
+	b->rx_end += (uint32_t)n;
+	return true;
+}
+
 /*
  * Ask the kernel, unless it had nothing. Return: whether there is more now. What
  * our child has written is there when it has ended, and then it is all: who else
@@ -429,27 +454,15 @@ static bool have(const struct bytes *b)
  */
 static bool fill(struct bytes *b)
 {
-	bool is_last = b->child.ended;
-	ssize_t n;
+	bool is_last = b->child.ended, more;
+	uint32_t room;
 
 	if (b->drained || b->ended)
 		return false;
-	if (b->rx_pos) {
-		memmove(b->rx, b->rx + b->rx_pos, left(b));
-		b->rx_end -= b->rx_pos;
-		b->rx_pos = 0;
-	}
-	n = shmux__wire_read(&b->wire, b->rx + b->rx_end, RX_SIZE - b->rx_end);
-	if (n <= 0) {
-		b->drained = true;
-		b->ended = !n || is_last;
-		return false;
-	}
-	/* Less than asked for is all there was. */
-	b->drained = (size_t)n < RX_SIZE - b->rx_end;
-	b->ended = b->drained && is_last;
-	b->rx_end += (uint32_t)n;
-	return true;
+	room = make_rx_room(b);
+	more = filled(b, shmux__wire_read(&b->wire, b->rx + b->rx_end, room), room);
+	b->ended |= b->drained && is_last;
+	return more;
 }
 
 static void hold(struct bytes *b, uint8_t type, uint8_t flags, uint32_t id,
@@ -765,6 +778,31 @@ static bool ask(struct bytes *b, uint64_t timeout)
 	return fds[2].revents & POLLOUT;
 }
 
+/*
+ * Nobody else can have the link meanwhile: wait in the very call that reads. Return:
+ * whether it could be tried.
+ */
+static bool sleep_reading(struct bytes *b)
+{
+	uint32_t room;
+	ssize_t n;
+
+	if (!b->link.sleep_looks || b->full || b->ended || b->deaf)
+		return false;
+	room = make_rx_room(b);
+	n = shmux__wire_wait(&b->wire, b->rx + b->rx_end, room);
+	if (n == -EINTR)
+		return true;
+	/* Whoever shares the description has made it so that none waits. */
+	if (n == -EAGAIN) {
+		b->link.sleep_looks = false;
+		return false;
+	}
+	filled(b, n, room);
+	note_news(b);
+	return true;
+}
+
 #define SLICE UINT64_C(50000000) /* ns between looks at a poke without a descriptor */
 
 static int bytes_sleep(struct shmux__link *l, uint32_t bells,
@@ -775,6 +813,8 @@ static int bytes_sleep(struct shmux__link *l, uint32_t bells,
 	(void)bells;
 	/* [B9] Pairs with the release in shmux__wake(). */
 	if (poke && shmux_load_acquire(poke))
+		return 0;
+	if (!poke && timeout == UINT64_MAX && sleep_reading(b))
 		return 0;
 	if (poke && b->poke_fd < 0 && timeout > SLICE)
 		timeout = SLICE;
@@ -1013,6 +1053,7 @@ int shmux__bytes_open(int in, int out, enum shmux_role role,
 		.peer_ring_slots = 4096,
 		.role = role,
 		.tells_death = true,
+		.sleep_looks = wire.in_is_socket,
 		.forgives = true,
 		.never_stops = true,
 	};
@@ -1037,6 +1078,7 @@ int shmux__bytes_open_child(struct shmux__child *child, int fd,
 		return err;
 	}
 	bytes(*link)->child = *child;
+	(*link)->sleep_looks = false;	/* its death would not be seen */
 	/* Who has made the socket is us; whom it runs as, nobody knows. */
 	(*link)->peer = (struct shmux_peer){
 		.pid = child->pid, .uid = (uid_t)-1, .gid = (gid_t)-1

@@ -165,7 +165,7 @@ struct shmux__link_ops {
 	void (*close)(struct shmux__link *l);
 };
 
-/* Constant once the link is open, but for the last two. */
+/* Constant once the link is open, but for @sleep_looks and the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send; 4096 if with messages */
@@ -184,6 +184,7 @@ struct shmux__link {
 	struct shmux_peer peer;
 	bool tells_death;		/* to a sleeper, at once */
 	bool rings_free;		/* with a sleep: one system call */
+	bool sleep_looks;		/* for who alone has it: no call more than look */
 	bool never_stops;		/* it cannot say that we read no more */
 	bool forgives;			/* who exceeds its credit loses the stream alone */
 

@@ -123,6 +123,17 @@ ssize_t shmux__wire_read(struct shmux__wire *w, void *buf, size_t size)
 	return n;
 }
 
+ssize_t shmux__wire_wait(struct shmux__wire *w, void *buf, size_t size)
+{
+	int saved = errno;
+	ssize_t n = recv(w->in, buf, size, 0);
+
+	if (n < 0)
+		n = errno == EAGAIN || errno == EINTR ? -errno : 0;
+	errno = saved;
+	return n;
+}
+
 /* A write to a pipe, with the signal taken back that it may send. */
 static ssize_t write_quietly(int fd, const struct iovec *iov, int nr)
 {
