@@ -29,6 +29,9 @@ assert all(row["msgs_per_s"] > 0 for row in rows)
 assert all(row["p50_ns"] for row in rows if row["test"] != "oneway")
 PYTHON
 
+# How many calls it takes does not depend on the machine.
+[ "$(grep -c 'system calls .* met$' "$tmp/out")" = 2 ] || complain "it makes more system calls than it need"
+
 # Without the program in Go.
 cp "$build/shmux" "$tmp/shmux" || exit 1
 timeout 60 "$tmp/shmux" bench yamux --quick --test churn >"$tmp/out" 2>&1 || complain "it failed without Go"

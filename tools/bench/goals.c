@@ -147,10 +147,10 @@ static void print_oneway(const struct bench *b, FILE *out)
 		    RATE("af_unix", "oneway", 65536, "block", "copy", 1, "split"), AT_LEAST, 4);
 }
 
-static void print_calls(FILE *out, const char *what, const struct bench_calls *calls)
+static void print_calls(FILE *out, const char *what, const struct bench_calls *calls, double goal)
 {
 	print_goal(out, what, calls->known, calls->known ? (double)calls->nr_calls /
-		   calls->nr_messages : 0, AT_MOST, 0, "");
+		   calls->nr_messages : 0, AT_MOST, goal, "");
 	if (calls->known)
 		fprintf(out, "    (%llu calls, %llu messages)\n",
 			(unsigned long long)calls->nr_calls,
@@ -165,8 +165,8 @@ static void print_streams(const struct bench *b, FILE *out)
 
 	print_ratio(out, "open + 64 B echo + close / 64 B round trip",
 		    P50("shmux", "churn", 64, "spin", "copy", 0, "split"), rtt, AT_MOST, 4);
-	print_calls(out, "system calls a message, 64 B round trips, busy", &b->calls_rtt);
-	print_calls(out, "system calls a message, 64 B one way, busy", &b->calls_oneway);
+	print_calls(out, "system calls a message, 64 B round trips, busy", &b->calls_rtt, 0);
+	print_calls(out, "system calls a message, 64 B one way, busy", &b->calls_oneway, 0);
 	print_ratio(out, "64 B round trip beside a stalled stream / without",
 		    bench_p50(stalled), rtt, AT_MOST, 1.1);
 	if (stalled && stalled->stalled_bytes)
@@ -233,4 +233,7 @@ void bench_goals_print_yamux(const struct bench *b, FILE *out)
 	fprintf(out, "\nGoals: ratios of p50 or of messages a second within this run\n");
 	print_yamux(b, out, "same");
 	print_yamux(b, out, "split");
+	/* To write, to read, and to look what the peer has said before each write. */
+	print_calls(out, "yamux: system calls a message, 64 B round trips", &b->calls_rtt, 3.5);
+	print_calls(out, "yamux: system calls a stream, open + echo + close", &b->calls_churn, 15);
 }

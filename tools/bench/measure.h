@@ -46,7 +46,7 @@ struct bench {
 	unsigned int nr_rounds;
 	double seconds;		/* for all rounds together */
 
-	struct bench_calls calls_rtt, calls_oneway;
+	struct bench_calls calls_rtt, calls_oneway, calls_churn;
 	struct bench_idle idle;
 
 	double ticks_per_ns;
