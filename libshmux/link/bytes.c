@@ -136,6 +136,7 @@ static void gone(struct bytes *b)
 {
 	b->deaf = true;
 	b->tx_pos = b->tx_end = 0;
+	b->drained = false;	/* what it said before is there */
 	shmux_store_relaxed(&b->full, 0);
 	shmux_store_relaxed(&b->news, NEWS_HERE);
 }

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <shmux/shmux.h>
@@ -498,6 +500,99 @@ TEST_F(yamux, what_the_wire_had_no_room_for_is_sent_by_who_spins)
 	EXPECT_TRUE(comes_out(self->fd, 1, large.len));
 	EXPECT_EQ((int64_t)large.len, worker_join(&writer));
 	shmux_stream_close(job.st);
+}
+
+/* Somebody who says hello on a stream of its own once its parent sleeps. */
+static pid_t greeter(int fd)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid)
+		return pid;
+	if (!wait_until(process_sleeps(parent, parent)))
+		_exit(1);
+	_exit(!put_data(fd, SYN, 1, "hello", 5));
+}
+
+/* With one thread, and no deadline, the wait is in the very call that reads. */
+TEST_F(yamux, wait_is_long_enough_whatever_was_set_on_the_socket)
+{
+	const struct timeval soon = { .tv_usec = 1000 };
+	struct shmux_stream *st;
+	char buf[8] = "";
+	int status, fds[2];
+	pid_t pid;
+
+	for (int i = 0; i < 3; i++) {
+		shmux_session_close(self->s, 0);
+		close(self->fd);
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+		if (i == 1)
+			ASSERT_EQ(0, fcntl(fds[0], F_SETFL, O_NONBLOCK));
+		if (i == 2)
+			ASSERT_EQ(0, setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &soon,
+						sizeof(soon)));
+		self->fd = fds[1];
+		ASSERT_EQ(0, shmux_session_yamux(fds[0], fds[0], SHMUX_ROLE_ACCEPTOR, NULL,
+						 &self->s));
+		pid = greeter(self->fd);
+
+		ASSERT_EQ(0, shmux_session_accept(self->s, 0, &st));
+		EXPECT_EQ(5, shmux_stream_read(st, buf, sizeof(buf)));
+		EXPECT_STREQ("hello", buf);
+		shmux_stream_close(st);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status);
+	}
+}
+
+static volatile sig_atomic_t nr_alarms;
+
+static void on_alarm(int sig)
+{
+	nr_alarms += sig == SIGALRM;
+}
+
+TEST_F(yamux, wait_goes_on_after_a_signal)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval often = { { .tv_usec = 500 }, { .tv_usec = 500 } }, never = { 0 };
+	struct shmux_stream *st;
+	char buf[8] = "";
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	ASSERT_TRUE(wait_until(nr_alarms));
+	pid = greeter(self->fd);
+
+	EXPECT_EQ(0, shmux_session_accept(self->s, 0, &st));
+	EXPECT_EQ(5, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_STREQ("hello", buf);
+	setitimer(ITIMER_REAL, &never, NULL);
+	shmux_stream_close(st);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+TEST_F(yamux, what_came_before_the_end_is_read_though_a_write_met_the_end_first)
+{
+	struct shmux_stream *st = accepted(self, 1);
+	char buf[8] = "";
+
+	ASSERT_NE(NULL, st);
+	shmux_session_cork(self->s);
+	ASSERT_EQ(1, shmux_stream_write(st, "x", 1));
+	ASSERT_TRUE(put_data(self->fd, 0, 1, "hello", 5));
+	close(self->fd);
+	self->fd = -1;
+	shmux_session_uncork(self->s);
+
+	EXPECT_EQ(5, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_STREQ("hello", buf);
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
 }
 
 TEST_F(yamux, ids_of_ended_streams_are_not_used_again)
