@@ -880,6 +880,105 @@ TEST_F(pipe, writer_learns_of_its_readers_death_and_what_was_read)
 	EXPECT_EQ(-ECONNRESET, error);
 }
 
+struct play {
+	uint64_t seed, total;
+	uint32_t buffer;
+};
+
+static uint32_t some_length(uint64_t *random)
+{
+	switch (random_between(random, 0, 7)) {
+	case 0:
+		return 0;
+	case 1:
+		return random_between(random, 60000, 200000);
+	case 2:
+	case 3:
+		return random_between(random, 1, 5000);
+	default:
+		return random_between(random, 1, 100);
+	}
+}
+
+/* Writes of all sizes, until it is killed or told. */
+static int64_t side_write_on(struct side *side)
+{
+	const struct play *play = side->in;
+	uint64_t random = play->seed, at = 0;
+	ssize_t n;
+
+	do {
+		n = send_pattern(far_pipe, some_length(&random), at, 0);
+		at += n > 0 ? (uint64_t)n : 0;
+	} while (n >= 0);
+	return n;
+}
+
+static int64_t side_read_on(struct side *side)
+{
+	const struct play *play = side->in;
+	uint64_t random = play->seed, at = 0;
+	ssize_t n;
+
+	do {
+		n = recv_pattern(far_pipe, some_length(&random), at, 0);
+		at += n > 0 ? (uint64_t)n : 0;
+	} while (n >= 0);
+	return n;
+}
+
+/* Kill it, whatever it is at. */
+static int64_t job_kill(void *arg)
+{
+	struct far *far = arg;
+	uint64_t random = effort_seed(), until = shmux_now() + random_next(&random) % (5 * MSEC);
+
+	while (shmux_now() < until)
+		;
+	far_kill(far);
+	return 0;
+}
+
+TEST_F(pipe, reader_gets_what_a_writer_that_is_killed_amid_anything_has_said_and_no_clean_end)
+{
+	struct play play = { .seed = effort_seed() };
+	struct worker killer;
+	uint64_t at = 0;
+	ssize_t n;
+
+	NEEDS_PEER();
+	OPEN(SHMUX_READ, play.seed & 1 ? 50000 : 0);
+	far_begin(self->far, side_write_on, &play, sizeof(play), 0);
+	self->killed = true;
+	worker_start(&killer, job_kill, self->far);
+	do {
+		n = recv_pattern(self->near, 100000, at, 0);
+		at += n > 0 ? (uint64_t)n : 0;
+	} while (n >= 0);
+	EXPECT_EQ(-ECONNRESET, n);
+	worker_join(&killer);
+}
+
+TEST_F(pipe, writer_ends_when_a_reader_is_killed_amid_anything)
+{
+	struct play play = { .seed = effort_seed() };
+	uint64_t at = 0, random = play.seed;
+	struct worker killer;
+	ssize_t n;
+
+	NEEDS_PEER();
+	OPEN(SHMUX_WRITE, play.seed & 1 ? 50000 : 0);
+	far_begin(self->far, side_read_on, &play, sizeof(play), 0);
+	self->killed = true;
+	worker_start(&killer, job_kill, self->far);
+	do {
+		n = send_pattern(self->near, some_length(&random), at, 0);
+		at += n > 0 ? (uint64_t)n : 0;
+	} while (n >= 0);
+	EXPECT_EQ(-ECONNRESET, n);
+	worker_join(&killer);
+}
+
 /* --- arguments --- */
 
 TEST_F(pipe, wrong_arguments_are_refused)
@@ -1046,11 +1145,6 @@ enum {
 	NR_LOG = 20000
 };
 
-struct play {
-	uint64_t seed, total;
-	uint32_t buffer;
-};
-
 /* What a side did: of a write the bytes wanted and taken, of a read those got. */
 struct log {
 	uint32_t nr;
@@ -1059,21 +1153,6 @@ struct log {
 		int32_t done;
 	} calls[NR_LOG];
 };
-
-static uint32_t some_length(uint64_t *random)
-{
-	switch (random_between(random, 0, 7)) {
-	case 0:
-		return 0;
-	case 1:
-		return random_between(random, 60000, 200000);
-	case 2:
-	case 3:
-		return random_between(random, 1, 5000);
-	default:
-		return random_between(random, 1, 100);
-	}
-}
 
 /* Any way to call. Return: flags. */
 static unsigned int some_way(struct shmux_pipe *p, uint64_t *random)
