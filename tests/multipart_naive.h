@@ -19,7 +19,7 @@
 struct notes {
 	char *all, *data; /* what was said; the bytes of the parts alone */
 	size_t all_len, data_len, size;
-	int nr_begun, nr_ended;
+	int nr_begun, nr_ended, nr_data;
 };
 
 static inline void notes_init(struct notes *n, size_t size)
@@ -62,6 +62,7 @@ static inline int note_data(void *arg, const char *data, size_t len)
 
 	if (!len || n->nr_begun != n->nr_ended + 1)
 		abort();
+	n->nr_data++;
 	note(n, data, len);
 	memcpy(n->data + n->data_len, data, len);
 	n->data_len += len;

@@ -198,6 +198,21 @@ static int give(struct multipart *m, const char *data, size_t len)
 	return m->calls->data(m->arg, data, len);
 }
 
+/* Where a delimiter is, or may have begun. */
+static const char *find_delimiter(const struct multipart *m, const char *data, size_t len)
+{
+	const char *end = data + len, *at = data;
+	size_t n;
+
+	while (at < end && (at = memchr(at, '\r', (size_t)(end - at)))) {
+		n = (size_t)(end - at) < m->delimiter_len ? (size_t)(end - at) : m->delimiter_len;
+		if (!memcmp(at, m->delimiter, n))
+			return at;
+		at++;
+	}
+	return NULL;
+}
+
 /* Data, or what stands before the first part. Return: bytes used, or an error. */
 static int feed_data(struct multipart *m, const char *data, size_t len, size_t *used)
 {
@@ -223,7 +238,8 @@ static int feed_data(struct multipart *m, const char *data, size_t len, size_t *
 	}
 	*used = i;
 	if (i < len) {
-		const char *at = memchr(data + i, '\r', len - i);
+		/* As much as there is goes on in one piece. */
+		const char *at = find_delimiter(m, data + i, len - i);
 		size_t n = at ? (size_t)(at - data) - i : len - i;
 
 		*used = i + n + !!at;

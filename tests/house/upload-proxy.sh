@@ -232,8 +232,10 @@ expect 502 -F "file=@$tmp/small" "$url"
 begin_receiver $name
 expect 200 -F "file=@$tmp/small" "$url"
 speaks 100000000 orphan
-cat "$tmp/small" >&3
-until_true 20 grep -q . "$tmp/receiver.err"
+# More than lies in between: some of it has gone on.
+for i in {1..8}; do
+	cat "$tmp/sample" >&3
+done
 kill -9 $proxy_pid && wait $proxy_pid 2>/dev/null
 receiver_says '^lost orphan after [0-9]*: Connection reset by peer$'
 exec 3>&- 3<&-
@@ -243,7 +245,6 @@ receiver_pid=
 
 large_upload $name server $name $large
 
-grep -q yamux+tcp: libshmux/include/shmux/listener.h || exit 0
 tcp=yamux+tcp:127.0.0.1:$((20000 + $$ % 12000))
 check_way $tcp server $tcp
 large_upload $tcp server $tcp $less

@@ -92,6 +92,24 @@ TEST(what_is_right_gives_its_data_wherever_it_is_split)
 	}
 }
 
+TEST(data_that_comes_in_one_piece_goes_on_in_one)
+{
+	static const char begin[] = "--" B "\r\n" HEAD "\r\n", end[] = "\r\n--" B "--";
+	size_t len = sizeof(begin) - 1, i;
+	char body[10000];
+	struct notes n;
+
+	memcpy(body, begin, len);
+	for (i = 0; i < 1000; i++, len += 4)
+		memcpy(body + len, "x\r\n-", 4);
+	memcpy(body + len, end, sizeof(end) - 1);
+	len += sizeof(end) - 1;
+	EXPECT_EQ(0, parse(body, len, B, strlen(B), whole, &n));
+	EXPECT_EQ(4000, n.data_len);
+	EXPECT_EQ(1, n.nr_data);
+	notes_free(&n);
+}
+
 TEST(what_is_wrong_is_refused_wherever_it_is_split)
 {
 	size_t i, j, len, splits[2] = { 0, SIZE_MAX };
