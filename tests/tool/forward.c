@@ -715,6 +715,53 @@ TEST_F(forward, verbose_tells_who_how_much_and_why_it_ended)
 	EXPECT_EQ(0, forwarder_wait(&self->near));
 }
 
+/* --- garbage ------------------------------------------------------------------- */
+
+TEST_F(forward, garbage_from_either_side_of_yamux_costs_that_session_only)
+{
+	static const char garbage[] = "GET / HTTP/1.1\r\nHost: somebody who is lost\r\n\r\n";
+	const char *path = self->far.address + strlen("yamux+unix:");
+	struct joined j, other;
+	struct sockaddr_un sun;
+	int fd, listener;
+
+	if (variant->way != WAY_YAMUX)
+		SKIP(return, "nobody can get between");
+	/* Before the listener. */
+	ASSERT_TRUE(join(self, &other));
+	fd = open_unix(path, &sun);
+	ASSERT_EQ(0, connect(fd, (struct sockaddr *)&sun, sizeof(sun)));
+	set_patience(fd);
+	ASSERT_EQ((ssize_t)sizeof(garbage), send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL));
+	while (hear(fd) > 0)
+		;
+	close(fd);
+	EXPECT_TRUE(forwarder_says(&self->far, "it broke the protocol (EPROTO)"));
+	EXPECT_TRUE(talk(&other));
+	ASSERT_TRUE(join(self, &j));
+	EXPECT_TRUE(talk(&j));
+	part(&j);
+	part(&other);
+
+	/* In place of the listener. */
+	ASSERT_EQ(0, forwarder_end(&self->far, SIGTERM));
+	listener = open_unix(path, &sun);
+	unlink(path);
+	ASSERT_EQ(0, bind(listener, (struct sockaddr *)&sun, sizeof(sun)));
+	ASSERT_EQ(0, listen(listener, 16));
+	j.client = connect_to(self->near.address);
+	ASSERT_LE(0, j.client);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ((ssize_t)sizeof(garbage), send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL));
+	EXPECT_EQ(-ECONNRESET, hear(j.client));
+	EXPECT_TRUE(forwarder_says(&self->near, "it broke the protocol (EPROTO)"));
+	close(j.client);
+	close(fd);
+	close(listener);
+	EXPECT_EQ(0, forwarder_end(&self->near, SIGTERM));
+}
+
 /* --- a child ------------------------------------------------------------------- */
 
 static pid_t child_of(pid_t pid)
