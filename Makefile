@@ -113,11 +113,12 @@ preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
 bench_go   := $(if $(has_go),$(BUILD)/shmux-bench-go)
+bench_http := $(BUILD)/bench-http/plain $(BUILD)/bench-http/pair
 gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
 # --- targets -----------------------------------------------------------------
 
-.PHONY: all examples tests bench-go kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
+.PHONY: all examples tests bench-go bench-http kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 .PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
 	check-debug-kernel check-uml
 
@@ -128,6 +129,8 @@ examples: $(examples) $(proxy)
 tests: $(test_progs) $(gopeer) $(bench_go) kselftests $(preloads) $(replays)
 	@:
 bench-go: $(BUILD)/shmux-bench-go
+	@:
+bench-http: all examples $(bench_http)
 	@:
 # libFuzzer comes with clang; the library is built for it, elsewhere.
 ifeq ($(findstring fuzzer,$(SANITIZE)),)
@@ -173,6 +176,10 @@ $(test_progs): $(BUILD)/%: $(BUILD)/obj/%.o $(common_obj) $(ar)
 	$(say) LD $@
 	$(call link,$(test_ldflags))
 
+$(BUILD)/bench-http/plain: $(BUILD)/obj/tools/bench/http/plain.o
+	$(say) LD $@
+	$(link)
+
 # They run it.
 $(patsubst %.c,$(BUILD)/%,$(tooltest_src)): $(tool)
 
@@ -199,7 +206,8 @@ $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 
 $(BUILD)/tests/go/gopeer: $(wildcard tests/go/*.go)
 $(BUILD)/shmux-bench-go: $(wildcard tools/bench/go/*.go)
-$(BUILD)/tests/go/gopeer $(BUILD)/shmux-bench-go:
+$(BUILD)/bench-http/pair: tools/bench/http/pair.go
+$(BUILD)/tests/go/gopeer $(BUILD)/shmux-bench-go $(BUILD)/bench-http/pair:
 	$(say) GO $@
 	$(go) build -o $@ $^
 
@@ -407,6 +415,7 @@ help:
 	'  make examples build examples/ into $(BUILD)/examples/' \
 	'  make tests    build the test programs into $(BUILD)/tests/' \
 	'  make bench-go build the Go pairs that shmux bench yamux measures, with Go' \
+	'  make bench-http  build what tools/bench/http/run measures' \
 	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
 	'  make coverage say how many lines of each file the tests run' \
 	'  make check-kernel-style' \
