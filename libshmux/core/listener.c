@@ -158,7 +158,9 @@ static bool session_serve(struct shmux_session *s, bool by_event)
 	shmux_lock(&s->lock);
 	if (!s->error && by_event) {
 		s->counters.kicks_received += l->ops->rung(l);
-		if (shmux__clear(s) || l->ops->check_alive(l))
+		/* Kicks without anything to them may hide a death. */
+		if (shmux__clear(s) ||
+		    (!shmux__link_look(l) && l->ops->check_alive(l)))
 			shmux__session_lost(s);
 	}
 	if (!s->leader || s->leader_asleep) {

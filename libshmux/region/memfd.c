@@ -245,23 +245,30 @@ static int memfd_descriptors(struct shmux__region *r, int fds[2])
 	return nr;
 }
 
-/* Return: 0: the socket is empty; -EAGAIN: perhaps not; -ECONNRESET. */
+/*
+ * Whoever keeps to the protocol rings once for each time we arm: a call that brings
+ * less than it might has brought all. Return: whether anything came: 1 or 0; or
+ * -ECONNRESET.
+ */
 static int drain(int fd)
 {
 	char bytes[256];
-	int i;
+	int i, came = 0;
 
 	for (i = 0; i < CLEAR_RECEIVES; i++) {
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
-		if (n == 0)
-			return -ECONNRESET;
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0 && errno == EAGAIN)
-			return 0;
-		if (n < 0 && errno != EINTR)
+			break;
+		if (n <= 0)
 			return -ECONNRESET;
+		came = 1;
+		if ((size_t)n < sizeof(bytes))
+			break;
 	}
-	return -EAGAIN;
+	return came;
 }
 
 static int memfd_clear(struct shmux__region *r)
@@ -279,7 +286,9 @@ static int memfd_clear(struct shmux__region *r)
 		err = drain(m->fd);
 	}
 	errno = saved;
-	/* What is left keeps the socket readable: we are called again. */
+	/* What is left, and a death, keep it readable: we are called again. */
+	if (err > 0)
+		return 0;
 	return err == -ECONNRESET ? err : memfd_check_alive(r);
 }
 

@@ -65,8 +65,9 @@ struct shmux__region_ops {
 	int (*descriptors)(struct shmux__region *r, int fds[2]);
 
 	/*
-	 * Take the kicks that have come by them, without waiting. Return: 0, or
-	 * -ECONNRESET once the peer has hung up or died.
+	 * Take kicks that have come by them, without waiting; those left keep
+	 * them readable. Return: 0, or -ECONNRESET: the peer has hung up or died,
+	 * which may be said only when no kick is left.
 	 */
 	int (*clear)(struct shmux__region *r);
 
