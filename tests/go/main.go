@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -49,6 +50,8 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	// Or a pipe that nobody reads from, as standard output, would kill us.
+	signal.Ignore(syscall.SIGPIPE)
 	conn, err := stdio()
 	if err != nil {
 		fail(err)
