@@ -199,8 +199,9 @@ func end(p *peer, l *line) error {
 	return errEnd
 }
 
-// read NAME: to the end, which is then NAME's fate.
+// read NAME: say so, and read to the end, which is then NAME's fate.
 func readToTheEnd(p *peer, l *line) error {
+	l.answer("ok")
 	n, err := io.Copy(io.Discard, l.in)
 	if err == nil {
 		err = io.EOF
