@@ -30,11 +30,9 @@ fail()
 # begins COMMAND...: in the background; the address that it listens on is in $at.
 begins()
 {
-	local try
-
 	nr=$((${nr:-0} + 1))
 	"$@" 2>"$tmp/$nr.err" </dev/null &
-	for try in {1..500}; do
+	for _ in {1..500}; do
 		at=$(sed -n "s/^listening on //p" "$tmp/$nr.err" 2>/dev/null | tail -n 1)
 		[ -n "$at" ] && return
 		sleep 0.02
@@ -143,11 +141,11 @@ get "http://${at#tcp:}/bytes/100000000" >"$tmp/got" &
 client=$!
 until [ -s "$tmp/got" ]; do sleep 0.01; done
 for pid in $(jobs -p); do
-	[ $pid = $client ] || kill $pid
+	[ "$pid" = $client ] || kill "$pid"
 done
 wait $client || fail "the last client was not served to the end"
 [ "$(wc -c <"$tmp/got")" = 100000000 ] || fail "the last client got $(wc -c <"$tmp/got") bytes"
 for pid in $(jobs -p); do
-	[ $pid = $client ] || wait $pid || fail "a server or forwarder left with status $?"
+	[ "$pid" = $client ] || wait "$pid" || fail "a server or forwarder left with status $?"
 done
 exit 0
