@@ -29,16 +29,22 @@
 
 #define SOON (50 * MSEC)
 
-enum { UNIX, TCP4, TCP6, TCP_ANY, TCP_NAME };
+enum {
+	UNIX,
+	TCP4,
+	TCP6,
+	TCP_ANY,
+	TCP_NAME
+};
 
 FIXTURE(addresses)
 {
 	int nr_fds;
 	char directory[NAME_SIZE];
-	char address[SHMUX_ADDRESS_MAX];	/* as the listener tells it */
+	char address[SHMUX_ADDRESS_MAX]; /* as the listener tells it */
 	struct far server;
 	struct shmux_context *context;
-	struct shmux_listener *listener;	/* near, if a test has one */
+	struct shmux_listener *listener; /* near, if a test has one */
 };
 
 FIXTURE_VARIANT(addresses)
@@ -47,31 +53,26 @@ FIXTURE_VARIANT(addresses)
 	const char *address;
 };
 
-FIXTURE_VARIANT_ADD(addresses, unix_path)
-{
+FIXTURE_VARIANT_ADD(addresses, unix_path){
 	.kind = UNIX,
 };
 
-FIXTURE_VARIANT_ADD(addresses, tcp_v4)
-{
+FIXTURE_VARIANT_ADD(addresses, tcp_v4){
 	.kind = TCP4,
 	.address = "yamux+tcp:127.0.0.1:0",
 };
 
-FIXTURE_VARIANT_ADD(addresses, tcp_v6)
-{
+FIXTURE_VARIANT_ADD(addresses, tcp_v6){
 	.kind = TCP6,
 	.address = "yamux+tcp:[::1]:0",
 };
 
-FIXTURE_VARIANT_ADD(addresses, tcp_any)
-{
+FIXTURE_VARIANT_ADD(addresses, tcp_any){
 	.kind = TCP_ANY,
 	.address = "yamux+tcp::0",
 };
 
-FIXTURE_VARIANT_ADD(addresses, tcp_name)
-{
+FIXTURE_VARIANT_ADD(addresses, tcp_name){
 	.kind = TCP_NAME,
 	.address = "yamux+tcp:localhost:0",
 };
@@ -156,7 +157,7 @@ FIXTURE_TEARDOWN(addresses)
 	}
 }
 
-static int dial(FIXTURE_DATA(addresses) *self, struct shmux_dial_options *options,
+static int dial(FIXTURE_DATA(addresses) * self, struct shmux_dial_options *options,
 		struct shmux_stream **st)
 {
 	struct shmux_dial_options o = { .size = sizeof(o) };
@@ -273,8 +274,8 @@ TEST_F(addresses, a_dial_can_wait_for_the_next_listener)
 	wait.deadline = shmux_now() + SOON;
 	EXPECT_EQ(-ETIMEDOUT, dial(self, &wait, &st));
 	ASSERT_EQ(0, far_start(&second, FAR_CHILD));
-	ASSERT_EQ(0, far_call(&second, side_listen, self->address, strlen(self->address) + 1,
-			      told, sizeof(told)));
+	ASSERT_EQ(0, far_call(&second, side_listen, self->address, strlen(self->address) + 1, told,
+			      sizeof(told)));
 	begin_serve(&second, 1);
 	wait.deadline = 0;
 	ASSERT_EQ(0, dial(self, &wait, &st));
@@ -372,7 +373,7 @@ TEST_F(addresses, who_says_nothing_or_nonsense_delays_nobody)
 	ssize_t len;
 
 	if (variant->kind == TCP6)
-		return;		/* strangers come by IPv4, here */
+		return; /* strangers come by IPv4, here */
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		fds[i] = connect_raw(self->address);
 		ASSERT_LE(0, fds[i]);
@@ -398,8 +399,7 @@ static int64_t side_accept_few(struct side *side)
 
 	SIDE_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	shmux_listener_set_deadline(side->listener, shmux_now() + LONG_ENOUGH);
-	while (nr < 16 &&
-	       !(err = shmux_listener_accept_session(side->listener, 0, &sessions[nr])))
+	while (nr < 16 && !(err = shmux_listener_accept_session(side->listener, 0, &sessions[nr])))
 		nr++;
 	for (i = 0; i < nr; i++)
 		shmux_session_close(sessions[i], 0);
@@ -520,8 +520,8 @@ TEST_F(path, a_dial_waits_for_room_until_its_deadline)
 	int err;
 
 	ASSERT_EQ(0, shmux_listener_open(self->address, &o, &self->listener));
-	while (nr < ARRAY_SIZE(s) && !(err = shmux_session_dial(self->address, NULL,
-								shmux_now() + SOON, &s[nr])))
+	while (nr < ARRAY_SIZE(s) &&
+	       !(err = shmux_session_dial(self->address, NULL, shmux_now() + SOON, &s[nr])))
 		nr++;
 	EXPECT_EQ(-ETIMEDOUT, err);
 	while (nr)
@@ -557,8 +557,7 @@ struct blocked_dial {
 static int64_t dial_blocked(void *arg)
 {
 	struct blocked_dial *d = arg;
-	struct shmux_dial_options o = { .size = sizeof(o),
-					.deadline = shmux_now() + LONG_ENOUGH };
+	struct shmux_dial_options o = { .size = sizeof(o), .deadline = shmux_now() + LONG_ENOUGH };
 	struct shmux_stream *st;
 
 	return shmux_context_dial(d->context, d->address, &o, &st);
@@ -686,8 +685,9 @@ TEST(a_sign_of_life_is_asked_of_the_peers_kernel_as_often_as_is_wished)
 
 TEST(a_peer_that_is_busy_for_several_keepalives_and_reads_nothing_is_not_lost)
 {
-	struct shmux_session_options o = { .size = sizeof(o), .keepalive = SEC,
-					   .window = 64 << 20, .budget = 256 << 20 };
+	struct shmux_session_options o = {
+		.size = sizeof(o), .keepalive = SEC, .window = 64 << 20, .budget = 256 << 20
+	};
 	static char piece[65536];
 	struct shmux_session *s[2];
 	struct shmux_stream *st[2];

@@ -24,7 +24,7 @@
 FIXTURE(wires)
 {
 	int nr_fds;
-	int near[2], far_fds[2];	/* in and out; the same of a socket */
+	int near[2], far_fds[2]; /* in and out; the same of a socket */
 	struct far far;
 	struct shmux_session *s;
 };
@@ -34,13 +34,11 @@ FIXTURE_VARIANT(wires)
 	bool pipes;
 };
 
-FIXTURE_VARIANT_ADD(wires, socket)
-{
+FIXTURE_VARIANT_ADD(wires, socket){
 	.pipes = false,
 };
 
-FIXTURE_VARIANT_ADD(wires, pipes)
-{
+FIXTURE_VARIANT_ADD(wires, pipes){
 	.pipes = true,
 };
 
@@ -75,7 +73,7 @@ FIXTURE_TEARDOWN(wires)
 }
 
 /* Have the far side in a child, with its descriptors. */
-static int start_far(FIXTURE_DATA(wires) *self)
+static int start_far(FIXTURE_DATA(wires) * self)
 {
 	bool one = self->near[0] == self->near[1];
 	int far[2] = { self->far_fds[0], one ? -1 : self->far_fds[1] };
@@ -133,7 +131,8 @@ static int64_t side_accept_session(struct side *side)
 	struct shmux_session *s;
 
 	shmux_listener_set_deadline(side->listener, shmux_now() + LONG_ENOUGH);
-	return shmux_listener_accept_session(side->listener, 0, side->session ? &s : &side->session);
+	return shmux_listener_accept_session(side->listener, 0,
+					     side->session ? &s : &side->session);
 }
 
 static int64_t side_accept_echo(struct side *side)
@@ -238,7 +237,8 @@ TEST_F(wires, the_listeners_descriptor_tells_of_its_stream_and_of_the_end)
 
 TEST_F(wires, a_context_has_one_session_over_them_and_no_other)
 {
-	struct shmux_dial_options o = { .size = sizeof(o), .deadline = shmux_now() + LONG_ENOUGH,
+	struct shmux_dial_options o = { .size = sizeof(o),
+					.deadline = shmux_now() + LONG_ENOUGH,
 					.flags = SHMUX_DIAL_WAIT };
 	struct shmux_stream *st[2];
 	struct shmux_context *c;

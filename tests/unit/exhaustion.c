@@ -63,9 +63,9 @@ static void __attribute__((constructor(101))) be_the_child(int argc, char **argv
 	if (argc < 2 || strcmp(argv[1], "--as-child"))
 		return;
 	if (shmux_listener_open("stdio:", NULL, &l))
-		exit(99);
+		_exit(99);
 	echo(l, 2);
-	exit(0);
+	_exit(0);
 }
 
 static int64_t side_listen(struct side *side)
@@ -99,7 +99,7 @@ FIXTURE_TEARDOWN(exhaustion)
 		EXPECT_EQ(0, far_stop(&self->server));
 }
 
-static int dial(FIXTURE_DATA(exhaustion) *self, int i)
+static int dial(FIXTURE_DATA(exhaustion) * self, int i)
 {
 	struct shmux_dial_options o = { .size = sizeof(o), .deadline = shmux_now() + LONG_ENOUGH };
 
@@ -114,7 +114,7 @@ static bool echoes(struct shmux_stream *st)
 	       byte == 'x';
 }
 
-static struct shmux_session *session_of(FIXTURE_DATA(exhaustion) *self, int i)
+static struct shmux_session *session_of(FIXTURE_DATA(exhaustion) * self, int i)
 {
 	return shmux_stream_session(self->st[i]);
 }
@@ -140,7 +140,8 @@ TEST_F(exhaustion, a_session_without_ids_opens_no_more_and_its_streams_run_on)
 			ASSERT_EQ(1, shmux_stream_write(self->st[2 * role + i], "x", 1));
 			ASSERT_EQ(0, shmux_session_accept(s[!role], SHMUX_NOWAIT, &far));
 			EXPECT_EQ(1, shmux_stream_write(far, "y", 1));
-			EXPECT_EQ(1, shmux_stream_try_read(self->st[2 * role + i], &(char){ 0 }, 1));
+			EXPECT_EQ(1,
+				  shmux_stream_try_read(self->st[2 * role + i], &(char){ 0 }, 1));
 			shmux_stream_close(far);
 		}
 	}
@@ -152,9 +153,9 @@ TEST_F(exhaustion, a_context_dials_a_new_session_and_the_old_one_drains)
 {
 	int nr = 3;
 
-	ASSERT_EQ(0, far_call(&self->server, side_listen, "yamux+tcp:127.0.0.1:0",
-			      sizeof("yamux+tcp:127.0.0.1:0"), self->address,
-			      sizeof(self->address)));
+	ASSERT_EQ(0,
+		  far_call(&self->server, side_listen, "yamux+tcp:127.0.0.1:0",
+			   sizeof("yamux+tcp:127.0.0.1:0"), self->address, sizeof(self->address)));
 	far_begin(&self->server, side_serve, &nr, sizeof(nr), 0);
 	ASSERT_EQ(0, dial(self, 0));
 	EXPECT_TRUE(echoes(self->st[0]));
