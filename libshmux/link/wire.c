@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "region/stray.h"
+
 /* What @fd is opened for: O_RDONLY, O_WRONLY, or O_RDWR; or a negative errno. */
 static int mode_of(int fd)
 {
@@ -92,11 +94,22 @@ static int open_both(struct shmux__wire *w, int in, int out)
 	return w->out;
 }
 
+/* Of what the kernel would drop itself, the last close is in us, and may wait. */
+static bool brings_fds(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+	       domain == AF_UNIX;
+}
+
 int shmux__wire_open(struct shmux__wire *w, int in, int out)
 {
 	int err, saved = errno;
 
 	err = open_both(w, in, out);
+	w->brings_fds = !err && w->in_is_socket && brings_fds(w->in);
 	if (in >= 0 && (err || w->in != in))
 		close(in);
 	if (out >= 0 && out != in && (err || w->out != out))
@@ -111,7 +124,9 @@ ssize_t shmux__wire_read(struct shmux__wire *w, void *buf, size_t size)
 	ssize_t n;
 
 	do {
-		if (w->in_is_socket)
+		if (w->brings_fds)
+			n = shmux__stray_recv(w->in, buf, size);
+		else if (w->in_is_socket)
 			n = recv(w->in, buf, size, MSG_DONTWAIT);
 		else
 			n = read(w->in, buf, size);
@@ -212,6 +227,8 @@ void shmux__wire_close(struct shmux__wire *w)
 {
 	int saved = errno;
 
+	if (w->brings_fds)
+		shmux__stray_shutdown(w->in);
 	if (w->out != w->in)
 		close(w->out);
 	close(w->in);

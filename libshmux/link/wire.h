@@ -4,7 +4,8 @@
  *
  * Others may share the descriptions: none of their flags is changed. A socket is
  * told with each call not to block; a pipe or a terminal is opened anew, through
- * /proc, for a description of our own. Nobody is sent a SIGPIPE.
+ * /proc, for a description of our own. Nobody is sent a SIGPIPE. Descriptors that
+ * come along are closed, so that who sent them cannot have that take long.
  */
 #ifndef SHMUX_LINK_WIRE_H
 #define SHMUX_LINK_WIRE_H
@@ -16,6 +17,7 @@
 struct shmux__wire {
 	int in, out;		/* may be the same */
 	bool in_is_socket, out_is_socket;
+	bool brings_fds;	/* @in: the peer may send descriptors along */
 };
 
 /*

@@ -95,6 +95,26 @@ int shmux__stray_drain(int socket, int max)
 	return drain(socket, max, true);
 }
 
+ssize_t shmux__stray_recv(int socket, void *buf, size_t size)
+{
+	union {
+		char bytes[SHMUX_STRAY_SPACE];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0 && msg.msg_controllen)
+		close_all(&msg);
+	return n;
+}
+
 bool shmux__stray_forbid(int socket)
 {
 #ifdef SO_PASSRIGHTS

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #ifndef SCM_PIDFD		/* Linux 6.5 */
 #define SCM_PIDFD 0x04
@@ -31,6 +32,9 @@ void shmux__stray_close(int fd);
  * along. Return: 0: it is empty; -EAGAIN: perhaps not; -ECONNRESET.
  */
 int shmux__stray_drain(int socket, int max);
+
+/* As recv(2), without waiting, and close what came along. */
+ssize_t shmux__stray_recv(int socket, void *buf, size_t size);
 
 /* Let no more come with what is sent from now on. Return: whether that is so. */
 bool shmux__stray_forbid(int socket);

@@ -528,6 +528,85 @@ TEST_F(path, a_dial_waits_for_room_until_its_deadline)
 		shmux_session_close(s[--nr], 0);
 }
 
+/* A TCP socket whose last close waits for seconds until somebody reads, who never will. */
+static int lingering_socket(int *listening)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	struct linger linger = { 1, 4 };
+	static const char bytes[65536];
+	socklen_t len = sizeof(addr);
+	int fd;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(*listening, (struct sockaddr *)&addr, len) || listen(*listening, 1) ||
+	    getsockname(*listening, (struct sockaddr *)&addr, &len))
+		return -1;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&addr, len))
+		return -1;
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	return fd;
+}
+
+/* Send a ping of yamux, and that descriptor with it, which we close. */
+static bool send_with(int socket, int fd)
+{
+	static char ping[] = "\0\2\0\1\0\0\0\0\0\0\0\7";
+	struct iovec iov = { .iov_base = ping, .iov_len = 12 };
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	bool sent;
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	sent = sendmsg(socket, &msg, MSG_NOSIGNAL) == 12;
+	close(fd);
+	return sent;
+}
+
+TEST_F(path, descriptors_that_a_client_sends_along_are_closed_without_waiting)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	static const char nonsense[100000] = "nonsense";
+	int listening[2], fd;
+	char pong[12];
+	uint64_t before;
+
+	ASSERT_EQ(0, shmux_listener_open(self->address, NULL, &self->listener));
+	fd = connect_raw(self->address);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(send_with(fd, lingering_socket(&listening[0])));
+	before = shmux_now();
+	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
+	EXPECT_EQ(-EAGAIN, shmux_session_accept(s, SHMUX_NOWAIT, &st));
+	EXPECT_EQ(12, recv(fd, pong, sizeof(pong), MSG_DONTWAIT));
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	shmux_session_close(s, 0);
+	close(fd);
+
+	/* And those that are not even read, behind more nonsense than is. */
+	fd = connect_raw(self->address);
+	ASSERT_EQ((ssize_t)sizeof(nonsense), write(fd, nonsense, sizeof(nonsense)));
+	ASSERT_TRUE(send_with(fd, lingering_socket(&listening[1])));
+	before = shmux_now();
+	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
+	EXPECT_EQ(-EPROTO, shmux_session_accept(s, SHMUX_NOWAIT, &st));
+	shmux_session_close(s, 0);
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	close(listening[0]);
+	close(listening[1]);
+	close(fd);
+}
+
 /* --- by port alone --------------------------------------------------------------- */
 
 /* A socket that does not accept any more, and the address of it. */

@@ -22,6 +22,7 @@
 #include "harness.h"
 #include "effort.h"
 #include "far.h"
+#include "pair.h"
 #include "pattern.h"
 #include "process.h"
 
@@ -410,6 +411,8 @@ TEST_F(child, a_grandchild_that_holds_the_wire_does_not_hide_the_childs_death)
 	EXPECT_EQ(4, shmux_stream_read(self->st, buf, sizeof(buf)));
 	EXPECT_EQ(-ECONNRESET, shmux_stream_read(self->st, buf, sizeof(buf)));
 	EXPECT_GT(effort_bound(1000 * MSEC), shmux_now() - before);
+	/* It was told, not found out by asking again and again. */
+	EXPECT_GT(20, session_counters(self->s).sleeps);
 	ASSERT_EQ(0, status_of(self, &status));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	/* The grandchild is ours by now, and lives. */
