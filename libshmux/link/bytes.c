@@ -34,6 +34,7 @@
 #define RX_SIZE		(64u << 10)
 #define PIECE		(64u << 10)	/* longest frame that we make */
 #define DIRECT		4096u	/* from here on payload goes straight to the kernel */
+#define FRAMES_MAX	65536u	/* on their way; more may be, but of next to nothing */
 #define POLLS_PER_CALL	64u	/* polls of memory that one of the kernel's is worth */
 
 /* struct shmux__wire_stream::state */
@@ -1051,7 +1052,7 @@ int shmux__bytes_open(int in, int out, enum shmux_role role,
 		.cost_min = 1,
 		.peer_first_grant = YAMUX_WINDOW,
 		.first_grant = YAMUX_WINDOW,
-		.peer_ring_slots = 4096,
+		.peer_ring_slots = FRAMES_MAX,
 		.role = role,
 		.tells_death = true,
 		.sleep_looks = wire.in_is_socket,

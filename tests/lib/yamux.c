@@ -657,6 +657,31 @@ TEST_F(yamux, end_of_the_wire_is_a_reset_after_what_has_come)
 	shmux_stream_close(st);
 }
 
+TEST_F(yamux, however_many_frames_have_come_by_the_end_they_are_taken)
+{
+	static unsigned char frames[12000][13];
+	struct shmux_stream *st = accepted(self, 1);
+	static char bytes[sizeof(frames) / 13];
+	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	size_t i;
+
+	ASSERT_NE(NULL, st);
+	for (i = 0; i < sizeof(bytes); i++) {
+		memcpy(frames[i], "\0\0\0\0\0\0\0\1\0\0\0\1", 12);
+		frames[i][12] = (unsigned char)i;
+	}
+	ASSERT_EQ((ssize_t)sizeof(frames), send(self->fd, frames, sizeof(frames), MSG_DONTWAIT));
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_WR));
+
+	/* Long enough for the end to be asked after before all is taken. */
+	usleep(50000);
+	while (shmux_session_state(self->s) != SHMUX_SESSION_DEAD)
+		usleep(50000);
+	EXPECT_EQ((ssize_t)sizeof(bytes), shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL));
+	EXPECT_EQ((char)(sizeof(bytes) - 1), bytes[sizeof(bytes) - 1]);
+	shmux_stream_close(st);
+}
+
 TEST_F(yamux, close_tells_of_what_the_peer_has_not_made_room_for)
 {
 	static char bytes[WINDOW];
