@@ -194,7 +194,7 @@ struct shmux_session {
 	uint64_t id;
 	int epoll_fd;			/* of shmux_session_fd(), or -1 */
 	int event_fd;			/* others have news for the pump, or the leader */
-	char address[];			/* the listener's */
+	const char *address;		/* the listener's; behind this struct */
 };
 
 /* session.c */

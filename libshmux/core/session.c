@@ -89,7 +89,7 @@ int shmux__session_new(struct shmux__link *link,
 	shmux_slab_init(&s->streams, sizeof(struct shmux_stream));
 	s->alive_checked = shmux_clock_now();
 	s->id = s->alive_checked ^ (uint64_t)(uintptr_t)s << 16;
-	memcpy(s->address, address, size);
+	s->address = memcpy(s + 1, address, size);
 	*session = s;
 	return 0;
 }
