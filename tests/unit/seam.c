@@ -1158,6 +1158,7 @@ static uint32_t pump_events(struct shmux_session *s, const struct shmux_stream *
 TEST_F(seam, descriptor_is_readable_when_there_is_news_and_quiet_otherwise)
 {
 	struct shmux_stream *near, *far;
+	uint32_t events;
 	int fd, i;
 
 	fd = shmux_session_fd(self->far);
@@ -1181,8 +1182,12 @@ TEST_F(seam, descriptor_is_readable_when_there_is_news_and_quiet_otherwise)
 		EXPECT_FALSE(is_readable(fd));
 	}
 	close_near(self);
-	EXPECT_TRUE(is_readable(fd));
-	EXPECT_TRUE(pump_events(self->far, NULL) & SHMUX_EVENT_DEAD);
+	/* A last bell may have come before the death: it is readable until that is told. */
+	for (events = 0, i = 0; i < 2 && !(events & SHMUX_EVENT_DEAD); i++) {
+		EXPECT_TRUE(is_readable(fd));
+		events = pump_events(self->far, NULL);
+	}
+	EXPECT_TRUE(events & SHMUX_EVENT_DEAD);
 	shmux_stream_close(near);
 	shmux_stream_close(far);
 }
