@@ -1,104 +1,190 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * plain.c - the floor: a forwarder of plain sockets, as short as it can be
+ * plain.c - the least that a TCP forwarder can do: read here, write there
  *
- * Usage: plain LISTEN_PORT TARGET_PORT. One thread, one epoll, a buffer that is
- * written as soon as it has been read; no counters, no log, no limits. It waits in
- * write() where a socket is full, which who benchmarks it does not let happen.
+ *   plain PORT TARGET-PORT
+ *
+ * The floor that `bench` measures forwarders against. It carries a half-close, holds
+ * back who is not read, and closes both sides when either fails; no more.
  */
-#include <arpa/inet.h>
+#define _GNU_SOURCE
 #include <errno.h>
+#include <error.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int peer_of[65536];
-static char buf[65536];
+enum {
+	EVENTS = 256,
+	PIECE = 64 << 10
+};
 
-static struct sockaddr_in port(const char *number)
+struct side {
+	struct side *other;
+	int fd;
+	bool ended; /* and the other side was told */
+	size_t pos, len; /* of what the other side has not taken yet */
+	char *held;
+	struct side *next_gone;
+};
+
+static int epoll;
+static struct side *gone; /* freed when no event can name them */
+static char piece[PIECE];
+
+static struct sockaddr_in loopback(const char *port)
 {
 	return (struct sockaddr_in){
 		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)atoi(number)),
+		.sin_port = htons(atoi(port)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 }
 
-static void watch(int epoll, int fd)
+static void end(struct side *s)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
-	int one = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
+	for (int i = 0; i < 2; i++, s = s->other) {
+		if (s->fd < 0)
+			continue;
+		close(s->fd);
+		s->fd = -1;
+		s->next_gone = gone;
+		gone = s;
+	}
 }
 
-static void take(int epoll, int listener, const struct sockaddr_in *target)
+static void keep(struct side *s, const char *data, size_t len)
 {
-	int near = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	int far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (near < 0 || far < 0 ||
-	    connect(far, (const struct sockaddr *)target, sizeof(*target))) {
-		perror("plain");
-		exit(1);
-	}
-	peer_of[near] = far;
-	peer_of[far] = near;
-	watch(epoll, near);
-	watch(epoll, far);
+	s->held = malloc(len);
+	if (!s->held)
+		error(1, ENOMEM, "cannot go on");
+	memcpy(s->held, data, len);
+	s->pos = 0;
+	s->len = len;
 }
 
-static void pass(int fd)
+/* Return: whether all that was held is written. */
+static bool write_held(struct side *s)
 {
-	ssize_t n, done = 0, put;
+	ssize_t n;
 
-	if (!peer_of[fd])
-		return;		/* closed, in this round */
-	n = read(fd, buf, sizeof(buf));
-	for (; n > 0 && done < n; done += put) {
-		put = write(peer_of[fd], buf + done, (size_t)(n - done));
-		if (put < 0)
-			n = -1;
-	}
+	if (!s->held)
+		return true;
+	n = send(s->other->fd, s->held + s->pos, s->len - s->pos, MSG_NOSIGNAL);
 	if (n > 0)
-		return;
-	close(peer_of[fd]);
-	close(fd);
-	peer_of[peer_of[fd]] = 0;
-	peer_of[fd] = 0;
+		s->pos += n;
+	if (n < 0 && errno != EAGAIN)
+		end(s);
+	if (s->pos < s->len || s->fd < 0)
+		return false;
+	free(s->held);
+	s->held = NULL;
+	return true;
+}
+
+/* From @s to the other side, as far as it goes. */
+static void pass(struct side *s)
+{
+	ssize_t n, sent;
+
+	while (s->fd >= 0 && !s->ended && write_held(s)) {
+		n = recv(s->fd, piece, PIECE, 0);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {
+			end(s);
+		} else if (!n) {
+			shutdown(s->other->fd, SHUT_WR);
+			s->ended = true;
+			if (s->other->ended)
+				end(s);
+		} else {
+			sent = send(s->other->fd, piece, n, MSG_NOSIGNAL);
+			if (sent < 0 && errno != EAGAIN)
+				end(s);
+			else if (sent < n)
+				keep(s, piece + (sent > 0 ? sent : 0), n - (sent > 0 ? sent : 0));
+			else if (n < PIECE)
+				return; /* an end is told by an event of its own */
+		}
+	}
+}
+
+static struct side *watch(int fd)
+{
+	struct side *s = calloc(1, sizeof(*s));
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				     .data.ptr = s };
+	const int yes = 1;
+
+	if (!s || fd < 0)
+		error(1, errno, "cannot take another connection");
+	s->fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		error(1, errno, "cannot watch another connection");
+	return s;
+}
+
+static void take(int listener, const struct sockaddr_in *target)
+{
+	int fd, to;
+	struct side *s;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		to = socket(AF_INET, SOCK_STREAM, 0);
+		if (to < 0 || connect(to, (const struct sockaddr *)target, sizeof(*target)))
+			error(1, errno, "cannot reach the target");
+		/* Only now: a connect on loopback does not wait. */
+		fcntl(to, F_SETFL, O_NONBLOCK);
+		s = watch(fd);
+		s->other = watch(to);
+		s->other->other = s;
+	}
 }
 
 int main(int argc, char **argv)
 {
-	int epoll = epoll_create1(EPOLL_CLOEXEC), one = 1, nr;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct epoll_event events[64];
+	struct epoll_event events[EVENTS] = { { .events = EPOLLIN } };
 	struct sockaddr_in at, target;
+	const int yes = 1;
+	struct side *s;
+	int listener, n;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: plain LISTEN_PORT TARGET_PORT\n");
-		return 2;
-	}
-	at = port(argv[1]);
-	target = port(argv[2]);
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 128)) {
-		perror("plain");
-		return 1;
-	}
-	watch(epoll, listener);
+	if (argc != 3)
+		error(2, 0, "usage: plain PORT TARGET-PORT");
+	at = loopback(argv[1]);
+	target = loopback(argv[2]);
+	epoll = epoll_create1(0);
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 1024) ||
+	    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, events))
+		error(1, errno, "cannot listen on port %s", argv[1]);
 	for (;;) {
-		nr = epoll_wait(epoll, events, 64, -1);
-		for (int i = 0; i < nr; i++) {
-			if (events[i].data.fd == listener)
-				take(epoll, listener, &target);
-			else
-				pass(events[i].data.fd);
+		n = epoll_wait(epoll, events, EVENTS, -1);
+		for (int i = 0; i < n; i++) {
+			s = events[i].data.ptr;
+			if (!s) {
+				take(listener, &target);
+				continue;
+			}
+			if (s->fd >= 0 && (events[i].events & ~EPOLLOUT))
+				pass(s);
+			if (s->fd >= 0 && (events[i].events & EPOLLOUT) && s->other->held)
+				pass(s->other);
+		}
+		while ((s = gone)) {
+			gone = s->next_gone;
+			free(s->held);
+			free(s);
 		}
 	}
 }
