@@ -80,6 +80,16 @@ static void set_close_on_exec(void)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/*
+ * The call alone: what a compiler's instruments do before an exec they would do in
+ * our memory.
+ */
+static int exec(const char *path, char *const words[])
+{
+	syscall(SYS_execve, path, words, environ);
+	return errno;
+}
+
 /* Return: errno. What is found and may not be run tells more than what is not. */
 static int exec_by_path(const struct start *s)
 {
@@ -94,8 +104,7 @@ static int exec_by_path(const struct start *s)
 		if (len)
 			s->room[len++] = '/';	/* else where we are */
 		memcpy(s->room + len, s->words[0], strlen(s->words[0]) + 1);
-		execve(s->room, s->words, environ);
-		switch (errno) {
+		switch (exec(s->room, s->words)) {
 		case EACCES:
 			error = EACCES;
 			break;
@@ -137,8 +146,7 @@ static int child_run(const struct start *s)
 	reset_signals();
 	if (s->path)
 		return exec_by_path(s);
-	execve(s->words[0], s->words, environ);
-	return errno;
+	return exec(s->words[0], s->words);
 }
 
 /* --- in the parent --------------------------------------------------------- */
