@@ -84,6 +84,7 @@ struct bytes {
 	uint32_t news;		/* NEWS_*; the leader may look, unlocked */
 	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
 	bool asleep;		/* the leader is, or is about to be */
+	bool asleep_for_room;	/* and has not been told of any */
 
 	struct shmux__child child;	/* who is at the other end, or none */
 };
@@ -100,12 +101,6 @@ static uint32_t unsent(const struct bytes *b)
 	return b->tx_end - b->tx_pos;
 }
 
-/* For a frame, or for another stream. The leader may look, unlocked. */
-static void made_room(struct bytes *b)
-{
-	shmux_store_relaxed(&b->freed, b->freed + 1);
-}
-
 static void poke(struct bytes *b)
 {
 	uint64_t one = 1;
@@ -113,6 +108,19 @@ static void poke(struct bytes *b)
 
 	if (b->poke_fd >= 0 && write(b->poke_fd, &one, sizeof(one)) < 0)
 		errno = saved;
+}
+
+/*
+ * For a frame, or for another stream. The leader may look, unlocked; one who sleeps
+ * already is told, since the kernel may have no more to tell him.
+ */
+static void made_room(struct bytes *b)
+{
+	shmux_store_relaxed(&b->freed, b->freed + 1);
+	if (!b->asleep_for_room)
+		return;
+	b->asleep_for_room = false;
+	poke(b);
 }
 
 /* There is something unsent, or no longer: who waits is to know. */
@@ -140,6 +148,8 @@ static void gone(struct bytes *b)
 	b->drained = false;	/* what it said before is there */
 	shmux_store_relaxed(&b->full, 0);
 	shmux_store_relaxed(&b->news, NEWS_HERE);
+	if (b->asleep)
+		poke(b);
 }
 
 /* Write what is in the buffer and, behind it, @more. */
@@ -727,22 +737,23 @@ static bool bytes_ready(struct shmux__link *l, uint32_t reasons)
 		shmux_load_relaxed(&b->freed) != shmux_load_relaxed(&b->seen_freed));
 }
 
+static void bytes_disarm(struct shmux__link *l)
+{
+	bytes(l)->asleep = bytes(l)->asleep_for_room = false;
+}
+
 static uint32_t bytes_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 {
 	struct bytes *b = bytes(l);
 
-	b->asleep = false;
+	bytes_disarm(l);
 	bytes_publish(l);
 	b->asleep = reasons_and_bells & SHMUX_ARMED_FUTEX;
+	b->asleep_for_room = b->asleep && (reasons_and_bells & SHMUX_ARMED_ROOM);
 	/* Without one the sleeper looks from time to time. */
 	if (b->poke_fd < 0 && !shmux_single_threaded())
 		b->poke_fd = SHMUX_KEEP_ERRNO(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	return 0;
-}
-
-static void bytes_disarm(struct shmux__link *l)
-{
-	bytes(l)->asleep = false;
 }
 
 static bool bytes_rung(struct shmux__link *l)
