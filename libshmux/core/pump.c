@@ -169,8 +169,12 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 	}
 	if (f->flags & SHMUX_FLAG_STOP)
 		return -EPROTO;
-	if (cost > st->rx_granted)
-		return st->state & STREAM_RESET ? 0 : too_much(st);
+	if (cost > st->rx_granted) {
+		/* It may not know yet that it has lost the stream for that. */
+		if (s->link->forgives && (st->state & STREAM_RESET))
+			return 0;
+		return too_much(st);
+	}
 	st->rx_granted -= cost;
 	s->counters.bytes_received += f->len;
 
