@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "args.h"
 #include "commands.h"
 #include "say.h"
+#include "server.h"
 
 enum {
 	TURN_PIECES = 16,		/* a busy stream lets the others go after these */
@@ -447,28 +447,6 @@ static void serve(struct server *server)
 	}
 }
 
-/* A session takes a few descriptors. */
-static void allow_many_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* A session that was lost is worth a sentence, one that ended is not. */
 static void log_sentence(void *arg, enum shmux_log_level level, const char *sentence)
 {
@@ -493,7 +471,7 @@ static int open_server(struct server *server, const struct options *o)
 	server->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (server->epoll < 0)
 		return say_cannot(errno, NULL, "make an epoll descriptor");
-	server->signals = open_signals();
+	server->signals = server_open_signals(0);
 	if (server->signals < 0)
 		return say_cannot(errno, NULL, "make a signal descriptor");
 	error = shmux_listener_open(o->address, &lo, &server->listener);
@@ -557,7 +535,7 @@ int echo_main(int argc, char **argv)
 		return SAY_DONE;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	allow_many_descriptors();
+	server_allow_many_descriptors();
 	status = open_server(&server, &o);
 	if (status)
 		return status;

@@ -14,13 +14,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "args.h"
 #include "commands.h"
 #include "say.h"
+#include "server.h"
 
 enum {
 	EVENTS = 256,
@@ -262,18 +262,6 @@ static void signals_ready(struct forward *fw, struct forward_watch *w, uint32_t 
 	}
 }
 
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* --- the loop ------------------------------------------------------------- */
 
 static int timeout_ms(const struct forward *fw)
@@ -347,17 +335,6 @@ static void serve(struct forward *fw)
 	}
 }
 
-/* A connection takes a descriptor or two. */
-static void allow_many_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int open_loop(struct forward *fw)
 {
 	int error;
@@ -365,7 +342,7 @@ static int open_loop(struct forward *fw)
 	fw->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (fw->epoll < 0)
 		return say_cannot(errno, NULL, "make an epoll descriptor");
-	fw->signals = open_signals();
+	fw->signals = server_open_signals(SIGUSR1);
 	if (fw->signals < 0)
 		return say_cannot(errno, NULL, "make a signal descriptor");
 	fw->dial_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -465,7 +442,7 @@ int forward_main(int argc, char **argv)
 		return SAY_DONE;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	allow_many_descriptors();
+	server_allow_many_descriptors();
 	status = open_forward(&fw, &o);
 	if (status)
 		return status;
