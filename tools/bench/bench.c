@@ -48,7 +48,8 @@ static const struct bench_case *const yamux_tables[] = {
 struct wish {
 	bool yamux;	/* that suite, not the usual one */
 	const char *test, *system, *json;
-	bool quick, list, help;
+	enum bench_level level;
+	bool list, help;
 };
 
 static const char usage[] =
@@ -75,7 +76,8 @@ static const struct bench_case *const *tables_of(const struct wish *wish)
 
 static bool wanted(const struct wish *wish, const struct bench_case *bc)
 {
-	return (!wish->test || !strcmp(wish->test, bc->test)) &&
+	return bc->level <= wish->level &&
+	       (!wish->test || !strcmp(wish->test, bc->test)) &&
 	       (!wish->system || !strcmp(wish->system, bc->system));
 }
 
@@ -106,7 +108,7 @@ static int parse(struct wish *wish, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (c) {
 		case QUICK:
-			wish->quick = true;
+			wish->level = BENCH_QUICK;
 			break;
 		case JSON:
 			wish->json = optarg;
@@ -223,15 +225,15 @@ static int run(const struct wish *wish, FILE *json)
 	if (error)
 		return say_cannot(error, NULL, "get memory for the benchmark");
 	noise_begin(&noise);
-	b.nr_rounds = wish->quick ? 5 : 9;
-	b.seconds = wish->quick ? 9.5 : 48;
+	b.nr_rounds = wish->level == BENCH_QUICK ? 5 : 9;
+	b.seconds = wish->level == BENCH_QUICK ? 9.5 : 48;
 	missing = choose(&b, wish);
 	if (b.nr_results)
 		bench_run_rounds(&b);
 	if (wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "yamux")))
 		measure_beside_yamux(&b);
 	else if (!wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
-		measure_beside(&b, wish->quick);
+		measure_beside(&b, wish->level == BENCH_QUICK);
 	others = noise_end(&noise);
 	bench_report_table(&b, out);
 	tell_missing(&missing, out);
@@ -250,7 +252,7 @@ static int run(const struct wish *wish, FILE *json)
 
 int bench_main(int argc, char **argv)
 {
-	struct wish wish = { 0 };
+	struct wish wish = { .level = BENCH_USUAL };
 	FILE *json = NULL;
 	int status;
 

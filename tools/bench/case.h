@@ -29,9 +29,22 @@
 #include <string.h>
 #include <time.h>
 
+/* A row of a table names what it has, and leaves out what it has not. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 struct bench_run;
 
-/* A row of the JSON file, and how to measure it. Absent values are 0, NULL. */
+/* The shortest run that has a row. */
+enum bench_level {
+	BENCH_QUICK,		/* under a minute */
+	BENCH_USUAL,		/* about five */
+	BENCH_FULL,		/* every cell */
+};
+
+/*
+ * A row of the JSON file, and how to measure it. Absent values are 0, NULL.
+ * The keys of a row, by which it is found, are all but its functions and its level.
+ */
 struct bench_case {
 	const char *system;
 	const char *test;
@@ -45,6 +58,12 @@ struct bench_case {
 	int (*setup)(struct bench_run *run);
 	void (*near)(struct bench_run *run);
 	void (*far)(struct bench_run *run);
+
+	enum bench_level level;
+
+	/* How many at once; 0 where there is but one. */
+	unsigned int streams, sessions, threads;
+	unsigned int depth;	/* messages under way */
 };
 
 /* Each ends with a case whose @system is NULL. */
