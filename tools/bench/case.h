@@ -123,6 +123,9 @@ struct bench_run {
 /* Ends the calling end's process; the driver prints @what and the errno's name. */
 void bench_fail(struct bench_run *run, const char *what, int error) __attribute__((noreturn));
 
+/* Room for @bytes, on pages of its own; the process's until it ends. Fails the run. */
+void *bench_buffer(struct bench_run *run, size_t bytes);
+
 /* A clock that costs little. The driver calibrates it. */
 static inline uint64_t bench_ticks(void)
 {

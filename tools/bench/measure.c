@@ -137,6 +137,15 @@ void bench_fail(struct bench_run *run, const char *what, int error)
 	_exit(1);
 }
 
+void *bench_buffer(struct bench_run *run, size_t bytes)
+{
+	void *buf = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (buf == MAP_FAILED)
+		bench_fail(run, "a buffer", errno);
+	return buf;
+}
+
 static void pin(struct bench *b, int end)
 {
 	const char *placement = b->run->bc->placement;

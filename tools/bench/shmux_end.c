@@ -70,11 +70,10 @@ struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_sessio
 	return st;
 }
 
-static _Alignas(4096) uint8_t out[65536], in[65536];
-
 /* Sizes that the compiler should know, since it does in the limits. */
 static inline void near_echo(struct bench_run *run, struct shmux_stream *st, size_t bytes)
 {
+	void *out = bench_buffer(run, bytes), *in = bench_buffer(run, bytes);
 	uint64_t n = 0;
 
 	bench_start(run);
@@ -88,6 +87,8 @@ static inline void near_echo(struct bench_run *run, struct shmux_stream *st, siz
 
 static inline void far_echo(struct bench_run *run, struct shmux_stream *st, size_t bytes)
 {
+	void *out = bench_buffer(run, bytes), *in = bench_buffer(run, bytes);
+
 	for (uint64_t n = 0;; n++) {
 		bench_get(run, st, in, bytes);
 		bench_check(run, in, bytes, n);

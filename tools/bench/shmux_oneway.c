@@ -9,10 +9,30 @@
 
 #include <sys/uio.h>
 
-static _Alignas(4096) uint8_t buf[65536];
+enum { READ_MAX = 65536 };	/* bytes at a time, where messages are smaller */
+
+/* A stream is there for the other side once something was said on it. */
+static struct shmux_stream *begin_near(struct bench_run *run)
+{
+	struct shmux_stream *st = bench_near_stream(run, bench_near_session(run));
+	char hello = 0;
+
+	bench_put(run, st, &hello, sizeof(hello));
+	return st;
+}
+
+static struct shmux_stream *begin_far(struct bench_run *run)
+{
+	struct shmux_stream *st = bench_far_stream(run, bench_far_session(run));
+	char hello;
+
+	bench_get(run, st, &hello, sizeof(hello));
+	return st;
+}
 
 static inline void source(struct bench_run *run, struct shmux_stream *st, size_t bytes)
 {
+	void *buf = bench_buffer(run, bytes);
 	struct iovec iov = { buf, bytes };
 	unsigned int batch = run->bc->batch;
 
@@ -30,13 +50,14 @@ static inline void source(struct bench_run *run, struct shmux_stream *st, size_t
 
 static inline void sink(struct bench_run *run, struct shmux_stream *st, size_t bytes)
 {
-	size_t len = 0;
+	size_t size = bytes > READ_MAX ? bytes : READ_MAX, len = 0;
+	char *buf = bench_buffer(run, size);
 	unsigned int nr;
 	uint64_t n = 0;
 
 	bench_start(run);
 	do {
-		ssize_t got = shmux_stream_read(st, buf + len, sizeof(buf) - len);
+		ssize_t got = shmux_stream_read(st, buf + len, size - len);
 
 		if (got <= 0)
 			bench_fail(run, "shmux_stream_read", got);
@@ -51,18 +72,15 @@ static inline void sink(struct bench_run *run, struct shmux_stream *st, size_t b
 /* Sizes that the compiler should know, since it does in the limits. */
 static void far(struct bench_run *run)
 {
-	struct shmux_stream *st = bench_far_stream(run, bench_far_session(run));
+	struct shmux_stream *st = begin_far(run);
 
-	bench_get(run, st, buf, 64);
 	run->bc->bytes == 64 ? source(run, st, 64) : source(run, st, run->bc->bytes);
 }
 
-/* A stream is there for the other side once something was said on it. */
 static void near(struct bench_run *run)
 {
-	struct shmux_stream *st = bench_near_stream(run, bench_near_session(run));
+	struct shmux_stream *st = begin_near(run);
 
-	bench_put(run, st, buf, 64);
 	run->bc->bytes == 64 ? sink(run, st, 64) : sink(run, st, run->bc->bytes);
 }
 
@@ -70,12 +88,11 @@ static void near(struct bench_run *run)
 
 static void far_zerocopy(struct bench_run *run)
 {
-	struct shmux_stream *st = bench_far_stream(run, bench_far_session(run));
+	struct shmux_stream *st = begin_far(run);
 	size_t bytes = run->bc->bytes;
 	struct shmux_span span;
 	ssize_t put;
 
-	bench_get(run, st, buf, 64);
 	for (uint64_t n = 0;; n++) {
 		put = shmux_stream_reserve(st, bytes, &span, 0);
 		if (put < 0)
@@ -89,12 +106,11 @@ static void far_zerocopy(struct bench_run *run)
 
 static void near_zerocopy(struct bench_run *run)
 {
-	struct shmux_stream *st = bench_near_stream(run, bench_near_session(run));
+	struct shmux_stream *st = begin_near(run);
 	size_t bytes = run->bc->bytes, len = 0;
 	struct shmux_view view;
 	uint64_t n = 0;
 
-	bench_put(run, st, buf, 64);
 	bench_start(run);
 	do {
 		ssize_t got = shmux_stream_take(st, &view, 0);
