@@ -16,34 +16,46 @@
 #include "report.h"
 #include "say.h"
 
-static const struct bench_case *const tables[] = {
-	bench_limit_cacheline,
-	bench_limit_ring_small,
-	bench_limit_ring_copy,
-	bench_limit_ring_oneway,
-	bench_limit_record,
-	bench_limit_stream,
-	bench_limit_eventfd,
-	bench_limit_futex,
-	bench_limit_pipe,
-	bench_peer_af_unix,
-	bench_shmux_rtt,
-	bench_shmux_oneway,
-	bench_shmux_churn,
-	bench_shmux_stalled,
-	NULL,
+static const struct bench_table tables[] = {
+	{ bench_limit_cacheline },
+	{ bench_limit_ring_small },
+	{ bench_limit_ring_copy },
+	{ bench_limit_ring_oneway },
+	{ bench_limit_record },
+	{ bench_limit_stream },
+	{ bench_limit_eventfd },
+	{ bench_limit_futex },
+	{ bench_limit_pipe },
+	{ bench_peer_af_unix },
+	{ bench_shmux_rtt },
+	{ bench_shmux_oneway },
+	{ bench_shmux_churn },
+	{ bench_shmux_stalled },
+	{ 0 }
 };
 
-static const struct bench_case *const yamux_tables[] = {
-	bench_yamux_floor,
-	bench_yamux_rtt,
-	bench_yamux_churn,
-	bench_yamux_oneway,
-	bench_peer_go,
-	NULL,
+static const struct bench_table yamux_tables[] = {
+	{ bench_yamux_floor },
+	{ bench_yamux_rtt },
+	{ bench_yamux_churn },
+	{ bench_yamux_oneway },
+	{ bench_peer_go, bench_go_absent },
+	{ 0 }
 };
 
 #define NOISY 0.1		/* CPUs busy with others' work: said, from there on */
+
+/* How much time a run spends. */
+static const struct effort {
+	unsigned int nr_rounds;
+	double seconds;		/* of the rounds; 0: each slice as long as is of use */
+	double idle;		/* seconds that an idle session is watched */
+} efforts[] = {
+	[BENCH_QUICK] = { 5, 40, 2 },
+	[BENCH_USUAL] = { 9, 240, 10 },
+	[BENCH_FULL] = { 9, 0, 10 },
+};
+
 /* What the command line wants. NULL: all. */
 struct wish {
 	bool yamux;	/* that suite, not the usual one */
@@ -53,15 +65,17 @@ struct wish {
 };
 
 static const char usage[] =
-	"Usage: shmux bench [yamux] [--quick] [--json FILE] [--test NAME] [--system NAME] [--list]\n"
+	"Usage: shmux bench [yamux] [--quick|--full] [--json FILE] [--test NAME]\n"
+	"                   [--system NAME] [--list]\n"
 	"\n"
-	"Measures shmux beside the limits of this machine and beside AF_UNIX and a pipe,\n"
+	"Measures shmux beside the limits of this machine and beside what else there is,\n"
 	"in one run, between two processes; every payload byte is written and read. Ends\n"
 	"with the goals, and which were met. Figures mean most on an idle machine.\n"
 	"With 'yamux': a session over a socketpair beside hashicorp/yamux in Go, and\n"
 	"beside the socketpair itself.\n"
 	"\n"
-	"  --quick        take less than 15 s instead of about a minute\n"
+	"  --quick        fewer rows, in less than a minute instead of about five\n"
+	"  --full         every row, however long it takes\n"
 	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
 	"                 then goes to standard error)\n"
 	"  --test NAME    only the rows of that test\n"
@@ -69,7 +83,7 @@ static const char usage[] =
 	"  --list         print the rows that would be measured, and measure nothing\n"
 	"  --help         show this text\n";
 
-static const struct bench_case *const *tables_of(const struct wish *wish)
+static const struct bench_table *tables_of(const struct wish *wish)
 {
 	return wish->yamux ? yamux_tables : tables;
 }
@@ -84,8 +98,8 @@ static bool wanted(const struct wish *wish, const struct bench_case *bc)
 /* Whether some row's test or system, as @offset says, is @name. */
 static bool exists(const struct wish *wish, const char *name, size_t offset)
 {
-	for (const struct bench_case *const *t = tables_of(wish); *t; t++)
-		for (const struct bench_case *bc = *t; bc->system; bc++)
+	for (const struct bench_table *t = tables_of(wish); t->cases; t++)
+		for (const struct bench_case *bc = t->cases; bc->system; bc++)
 			if (!strcmp(name, *(const char *const *)((const char *)bc + offset)))
 				return true;
 	return false;
@@ -93,9 +107,10 @@ static bool exists(const struct wish *wish, const char *name, size_t offset)
 
 static int parse(struct wish *wish, int argc, char **argv)
 {
-	enum { QUICK = ARGS_LONG, JSON, TEST, SYSTEM, LIST, HELP };
+	enum { QUICK = ARGS_LONG, FULL, JSON, TEST, SYSTEM, LIST, HELP };
 	static const struct option options[] = {
 		{ "quick", no_argument, NULL, QUICK },
+		{ "full", no_argument, NULL, FULL },
 		{ "json", required_argument, NULL, JSON },
 		{ "test", required_argument, NULL, TEST },
 		{ "system", required_argument, NULL, SYSTEM },
@@ -109,6 +124,9 @@ static int parse(struct wish *wish, int argc, char **argv)
 		switch (c) {
 		case QUICK:
 			wish->level = BENCH_QUICK;
+			break;
+		case FULL:
+			wish->level = BENCH_FULL;
 			break;
 		case JSON:
 			wish->json = optarg;
@@ -146,63 +164,28 @@ static int parse(struct wish *wish, int argc, char **argv)
 	return 0;
 }
 
-/* Rows that are wanted and cannot be measured. */
-struct missing {
-	unsigned int nr_cpus, nr_go;
-};
-
-static struct missing choose(struct bench *b, const struct wish *wish)
+static int choose(struct bench *b, const struct wish *wish)
 {
-	struct missing missing = { 0 };
+	int error;
 
-	for (const struct bench_case *const *t = tables_of(wish); *t; t++) {
-		for (const struct bench_case *bc = *t; bc->system; bc++) {
-			if (!wanted(wish, bc))
-				continue;
-			if (*t == bench_peer_go && !bench_go_is_there())
-				missing.nr_go++;
-			else if (!bench_add(b, bc))
-				missing.nr_cpus++;
+	for (const struct bench_table *t = tables_of(wish); t->cases; t++) {
+		const char *absent = t->absent ? t->absent() : NULL;
+
+		for (const struct bench_case *bc = t->cases; bc->system; bc++) {
+			error = wanted(wish, bc) ? bench_add(b, bc, absent) : 0;
+			if (error)
+				return error;
 		}
 	}
-	return missing;
-}
-
-static void tell_missing(const struct missing *missing, FILE *out)
-{
-	if (missing->nr_cpus)
-		fprintf(out, "\n%u rows want two CPUs, and we may use only one.\n",
-			missing->nr_cpus);
-	if (missing->nr_go)
-		fprintf(out, "\n%u rows of Go are missing: there is no %s.\n"
-			     "'make bench-go' builds it where golang-go and "
-			     "golang-github-hashicorp-yamux-dev are installed.\n",
-			missing->nr_go, bench_go_program());
-}
-
-static void list(const struct wish *wish)
-{
-	printf("%-8s %-11s %6s %-8s %-8s %5s %s\n", "system", "test", "bytes", "wait", "path",
-	       "batch", "placement");
-	for (const struct bench_case *const *t = tables_of(wish); *t; t++) {
-		for (const struct bench_case *bc = *t; bc->system; bc++) {
-			if (!wanted(wish, bc))
-				continue;
-			printf("%-8s %-11s ", bc->system, bc->test);
-			printf(bc->bytes ? "%6zu " : "     - ", bc->bytes);
-			printf("%-8s %-8s ", bc->wait, bc->path ? bc->path : "-");
-			printf(bc->batch ? "%5u " : "    - ", bc->batch);
-			printf("%s\n", bc->placement);
-		}
-	}
+	return 0;
 }
 
 /* What is no row: measured if all of shmux is. */
-static void measure_beside(struct bench *b, bool quick)
+static void measure_beside(struct bench *b, double idle)
 {
 	bench_count_calls(b, &bench_shmux_rtt[0], &b->calls_rtt);
 	bench_count_calls(b, &bench_shmux_oneway[0], &b->calls_oneway);
-	bench_watch_idle(b, &bench_shmux_idle, quick ? 2 : 10);
+	bench_watch_idle(b, &bench_shmux_idle, idle);
 }
 
 /* Of the rows with two CPUs: what each call costs depends on the machine, not how many. */
@@ -212,38 +195,54 @@ static void measure_beside_yamux(struct bench *b)
 	bench_count_calls(b, &bench_yamux_churn[1], &b->calls_churn);
 }
 
-static int run(const struct wish *wish, FILE *json)
+static void measure(struct bench *b, const struct wish *wish)
 {
-	static struct bench b;
-	FILE *out = json == stdout ? stderr : stdout;
-	struct missing missing;
-	struct noise noise;
-	double others;
-	int error;
+	const struct effort *effort = &efforts[wish->level];
+	const char *ours = wish->yamux ? "yamux" : "shmux";
 
-	error = bench_open(&b);
-	if (error)
-		return say_cannot(error, NULL, "get memory for the benchmark");
-	noise_begin(&noise);
-	b.nr_rounds = wish->level == BENCH_QUICK ? 5 : 9;
-	b.seconds = wish->level == BENCH_QUICK ? 9.5 : 48;
-	missing = choose(&b, wish);
-	if (b.nr_results)
-		bench_run_rounds(&b);
-	if (wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "yamux")))
-		measure_beside_yamux(&b);
-	else if (!wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
-		measure_beside(&b, wish->level == BENCH_QUICK);
-	others = noise_end(&noise);
-	bench_report_table(&b, out);
-	tell_missing(&missing, out);
+	b->nr_rounds = effort->nr_rounds;
+	b->seconds = effort->seconds;
+	bench_run_rounds(b);
+	if (wish->test || (wish->system && strcmp(wish->system, ours)))
+		return;
+	if (wish->yamux)
+		measure_beside_yamux(b);
+	else
+		measure_beside(b, effort->idle);
+}
+
+static void report(const struct bench *b, const struct wish *wish, double others, FILE *out)
+{
+	bench_report_table(b, out);
+	bench_report_absent(b, out);
 	if (!wish->test && wish->yamux && (!wish->system || !strcmp(wish->system, "yamux")))
-		bench_goals_print_yamux(&b, out);
+		bench_goals_print_yamux(b, out);
 	else if (!wish->test && !wish->system)
-		bench_goals_print(&b, out);
+		bench_goals_print(b, out);
 	if (others > NOISY)
 		fprintf(out, "\nThe machine was not quiet: others kept %.2f CPUs busy meanwhile.\n",
 			others);
+}
+
+static int run(const struct wish *wish, FILE *json)
+{
+	static struct bench b;
+	struct noise noise;
+	int error;
+
+	error = bench_open(&b);
+	if (!error)
+		error = choose(&b, wish);
+	if (error)
+		return say_cannot(error, NULL, "get memory for the benchmark");
+	if (wish->list) {
+		bench_report_list(&b, stdout);
+		bench_close(&b);
+		return SAY_DONE;
+	}
+	noise_begin(&noise);
+	measure(&b, wish);
+	report(&b, wish, noise_end(&noise), json == stdout ? stderr : stdout);
 	if (json)
 		bench_report_json(&b, json);
 	bench_close(&b);
@@ -263,12 +262,8 @@ int bench_main(int argc, char **argv)
 		fputs(usage, stdout);
 		return SAY_DONE;
 	}
-	if (wish.list) {
-		list(&wish);
-		return SAY_DONE;
-	}
-	/* Before the minute is spent. */
-	if (wish.json) {
+	/* Before the minutes are spent. */
+	if (wish.json && !wish.list) {
 		json = !strcmp(wish.json, "-") ? stdout : fopen(wish.json, "we");
 		if (!json)
 			return say_cannot(errno, NULL, "write to '%s'", wish.json);
@@ -297,14 +292,14 @@ int bench_brief(FILE *out, double seconds)
 	int error;
 
 	error = bench_open(&b);
+	for (const struct bench_table *t = tables; !error && t->cases; t++)
+		for (const struct bench_case *bc = t->cases; !error && bc->system; bc++)
+			if (is_brief(bc) && !(t->absent && t->absent()))
+				error = bench_add(&b, bc, NULL);
 	if (error)
 		return say_cannot(error, NULL, "get memory for the benchmark");
 	b.nr_rounds = 3;
 	b.seconds = seconds;
-	for (const struct bench_case *const *t = tables; *t; t++)
-		for (const struct bench_case *bc = *t; bc->system; bc++)
-			if (is_brief(bc))
-				bench_add(&b, bc);
 	bench_run_rounds(&b);
 	bench_report_brief(&b, out);
 	bench_close(&b);

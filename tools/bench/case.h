@@ -43,7 +43,8 @@ enum bench_level {
 
 /*
  * A row of the JSON file, and how to measure it. Absent values are 0, NULL.
- * The keys of a row, by which it is found, are all but its functions and its level.
+ * The keys of a row, by which it is found, are all but its functions, its level
+ * and its slice.
  */
 struct bench_case {
 	const char *system;
@@ -60,10 +61,23 @@ struct bench_case {
 	void (*far)(struct bench_run *run);
 
 	enum bench_level level;
+	double slice;		/* seconds it takes at least, to have some dozens of samples */
 
 	/* How many at once; 0 where there is but one. */
 	unsigned int streams, sessions, threads;
 	unsigned int depth;	/* messages under way */
+};
+
+/* Rows that can be measured, or cannot, together. */
+struct bench_table {
+	const struct bench_case *cases;	/* the last one's @system is NULL */
+
+	/*
+	 * Return: NULL, or why the rows are absent here, and what to install: half
+	 * a sentence. May be NULL: they never are. What is decided by the compiler
+	 * has its rows nevertheless, without functions.
+	 */
+	const char *(*absent)(void);
 };
 
 /* Each ends with a case whose @system is NULL. */
@@ -94,7 +108,7 @@ extern const struct bench_case bench_shmux_idle;
 
 enum {
 	BENCH_NR_FDS = 4,
-	BENCH_SHARED = 8 << 20,		/* bytes at bench_run.shared */
+	BENCH_SHARED = 64 << 20,		/* bytes at bench_run.shared */
 	BENCH_MAX_SAMPLES = 1 << 20,
 };
 

@@ -24,9 +24,10 @@
 
 #define SLICE_MAX 0.2		/* seconds; longer tells nothing new */
 #define SLICE_MIN 0.01
-#define SLICE_COST 0.005	/* of the processes' coming and going */
+#define SLICE_COST 0.005	/* of the processes' coming and going, at first */
+#define ENOUGH_ROUNDS 3		/* for a median, where time has run out */
 #define WARM 0.2		/* share of a slice */
-#define PATIENCE 3.0		/* seconds after which a silent case is given up */
+#define PATIENCE 10.0		/* seconds after which a silent case is given up */
 #define SETTLE 0.2		/* seconds before idleness is watched */
 #define TRACE 0.1		/* seconds in which system calls are counted */
 
@@ -265,7 +266,7 @@ static bool measure(struct bench *b, struct bench_result *r, double seconds)
 			if (pids[FAR] > 0)
 				gone(b, pids, FAR);
 			if (now() > give_up)
-				strcpy(run->failure, "no answer for 3 s");
+				strcpy(run->failure, "no answer for 10 s");
 			nap(0.001);
 		}
 		if (!run->failure[0])
@@ -276,13 +277,18 @@ static bool measure(struct bench *b, struct bench_result *r, double seconds)
 
 /* --- rounds --------------------------------------------------------------- */
 
-bool bench_add(struct bench *b, const struct bench_case *bc)
+int bench_add(struct bench *b, const struct bench_case *bc, const char *absent)
 {
-	if (b->nr_results == BENCH_MAX_RESULTS ||
-	    (!strcmp(bc->placement, "split") && b->cpus[1] < 0))
-		return false;
-	b->results[b->nr_results++].bc = bc;
-	return true;
+	struct bench_result *results;
+
+	results = reallocarray(b->results, b->nr_results + 1, sizeof(*results));
+	if (!results)
+		return -ENOMEM;
+	b->results = results;
+	if (!absent && !strcmp(bc->placement, "split") && b->cpus[1] < 0)
+		absent = "two CPUs are wanted, and we may use only one";
+	results[b->nr_results++] = (struct bench_result){ .bc = bc, .absent = absent };
+	return 0;
 }
 
 static bool is_oneway(const struct bench_case *bc)
@@ -309,25 +315,76 @@ static int compare_kinds(const void *a, const void *b)
 	return by ? by : (x > y) - (x < y);
 }
 
+static bool is_measured(const struct bench_result *r)
+{
+	return !r->absent && !r->failed;
+}
+
+static double longer(double x, double y)
+{
+	return x > y ? x : y;
+}
+
+/* How long each slice of a round may be: what those leave that need longer. */
+static double share_out(const struct bench *b, double seconds, double cost)
+{
+	double slice = SLICE_MAX, before, left;
+	unsigned int nr;
+
+	do {
+		before = slice;
+		left = seconds;
+		nr = 0;
+		for (unsigned int i = 0; i < b->nr_results; i++) {
+			const struct bench_result *r = &b->results[i];
+
+			if (!is_measured(r))
+				continue;
+			left -= cost;
+			if (r->bc->slice > slice)
+				left -= r->bc->slice;
+			else
+				nr++;
+		}
+		if (nr && left / nr < slice)
+			slice = longer(left / nr, SLICE_MIN);
+	} while (slice < before);
+	return slice;
+}
+
+/* Return: what a slice has cost beside its own time. */
+static double run_round(struct bench *b, double slice)
+{
+	double began = now(), seconds = 0;
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < b->nr_results; i++) {
+		struct bench_result *r = &b->results[i];
+
+		if (!is_measured(r))
+			continue;
+		r->failed = !measure(b, r, longer(slice, r->bc->slice));
+		seconds += longer(slice, r->bc->slice);
+		nr++;
+	}
+	return nr ? longer((now() - began - seconds) / nr, 0) : 0;
+}
+
 void bench_run_rounds(struct bench *b)
 {
-	double slice = b->seconds / b->nr_rounds / b->nr_results - SLICE_COST;
+	double began = now(), slice = SLICE_MAX, cost = SLICE_COST, left;
 	bool tell = isatty(STDERR_FILENO);
 
 	qsort(b->results, b->nr_results, sizeof(*b->results), compare_kinds);
-	if (slice > SLICE_MAX)
-		slice = SLICE_MAX;
-	if (slice < SLICE_MIN)
-		slice = SLICE_MIN;
 	for (unsigned int round = 0; round < b->nr_rounds; round++) {
+		left = began + b->seconds - now();
+		if (b->seconds && left <= 0 && round >= ENOUGH_ROUNDS)
+			break;
+		if (b->seconds)
+			slice = share_out(b, left / (b->nr_rounds - round), cost);
 		if (tell)
 			fprintf(stderr, "\rround %u of %u ", round + 1, b->nr_rounds);
-		for (unsigned int i = 0; i < b->nr_results; i++) {
-			struct bench_result *r = &b->results[i];
-
-			if (!r->failed)
-				r->failed = !measure(b, r, slice);
-		}
+		cost = run_round(b, slice);
 	}
 	if (tell)
 		fputs("\r                    \r", stderr);
@@ -441,7 +498,7 @@ void bench_watch_idle(struct bench *b, const struct bench_case *bc, double secon
 		while (!run->settled && now() < until && !run->failure[0])
 			nap(0.001);
 		if (!run->settled && !run->failure[0])
-			strcpy(run->failure, "no answer for 3 s");
+			strcpy(run->failure, "no answer for 10 s");
 		nap(SETTLE);
 		began = now();
 		known = run->settled && usage_of(pids[NEAR], &before) &&
@@ -515,4 +572,5 @@ void bench_close(struct bench *b)
 	munmap(b->run->samples, BENCH_MAX_SAMPLES * sizeof(*b->run->samples));
 	munmap(b->run->shared, BENCH_SHARED);
 	munmap(b->run, sizeof(*b->run));
+	free(b->results);
 }

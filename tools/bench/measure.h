@@ -11,14 +11,12 @@
 
 #include "case.h"
 
-enum {
-	BENCH_MAX_RESULTS = 128,
-	BENCH_MAX_ROUNDS = 16,
-};
+enum { BENCH_MAX_ROUNDS = 16 };
 
 /* What one case has yielded so far: one figure of each kind a round. */
 struct bench_result {
 	const struct bench_case *bc;
+	const char *absent;		/* why it is not measured here, or NULL */
 	unsigned int nr_rounds;
 	double p50[BENCH_MAX_ROUNDS];	/* ns; all 0 if one way */
 	double p99[BENCH_MAX_ROUNDS];
@@ -41,10 +39,10 @@ struct bench_idle {
 };
 
 struct bench {
-	struct bench_result results[BENCH_MAX_RESULTS];
+	struct bench_result *results;
 	unsigned int nr_results;
 	unsigned int nr_rounds;
-	double seconds;		/* for all rounds together */
+	double seconds;		/* for all rounds together; 0: as long as they take */
 
 	struct bench_calls calls_rtt, calls_oneway, calls_churn;
 	struct bench_idle idle;
@@ -59,10 +57,10 @@ struct bench {
 int bench_open(struct bench *b);
 void bench_close(struct bench *b);
 
-/* Adds @bc, unless there are too few CPUs for it. Return: whether it was added. */
-bool bench_add(struct bench *b, const struct bench_case *bc);
+/* Adds @bc; @absent is NULL, or why it cannot be measured. Return: 0 or -errno. */
+int bench_add(struct bench *b, const struct bench_case *bc, const char *absent);
 
-/* Runs all that was added, round after round. */
+/* Runs all that was added and is not absent, round after round. */
 void bench_run_rounds(struct bench *b);
 
 /* Counts the system calls of a busy spell of @bc, whose placement is split. */

@@ -22,7 +22,7 @@
 
 static char program[PATH_MAX];
 
-const char *bench_go_program(void)
+static const char *path(void)
 {
 	ssize_t len;
 
@@ -37,9 +37,16 @@ const char *bench_go_program(void)
 	return program;
 }
 
-bool bench_go_is_there(void)
+const char *bench_go_absent(void)
 {
-	return !access(bench_go_program(), X_OK);
+	static char why[PATH_MAX + 160];
+
+	if (!access(path(), X_OK))
+		return NULL;
+	snprintf(why, sizeof(why),
+		 "there is no %s; 'make bench-go' builds it where golang-go and "
+		 "golang-github-hashicorp-yamux-dev are installed", path());
+	return why;
 }
 
 static int setup(struct bench_run *run)
@@ -59,8 +66,8 @@ static void become(struct bench_run *run, const char *end, int fd, int figures)
 	snprintf(slice, sizeof(slice), "%.0f", run->slice / run->ticks_per_ns);
 	if (dup2(fd, STDIN_FILENO) < 0 || (figures >= 0 && dup2(figures, 3) < 0))
 		bench_fail(run, "dup2", errno);
-	execv(bench_go_program(), argv);
-	bench_fail(run, bench_go_program(), errno);
+	execv(path(), argv);
+	bench_fail(run, path(), errno);
 }
 
 static void far(struct bench_run *run)

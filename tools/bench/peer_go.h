@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peer_go.h - the Go pairs, and whether their program was built
+ * peer_go.h - whether the program of the Go pairs was built
  */
 #ifndef SHMUX_BENCH_PEER_GO_H
 #define SHMUX_BENCH_PEER_GO_H
 
 #include "case.h"
 
-/* Where it is looked for: beside the command. */
-const char *bench_go_program(void);
-bool bench_go_is_there(void);
+/* It is looked for beside the command. Return: see struct bench_table. */
+const char *bench_go_absent(void);
 
 #endif

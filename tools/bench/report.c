@@ -28,15 +28,67 @@ static void print_rate(FILE *out, double rate, const char *unit)
 		fprintf(out, " %8.2f k%-3s", rate / 1e3, unit);
 }
 
+/* --- the keys of a row ---------------------------------------------------- */
+
+/* How many of what there are at once, where it is not one of each. */
+static void print_many(const struct bench_case *bc, FILE *out)
+{
+	const struct {
+		unsigned int nr;
+		const char *format;
+	} many[] = {
+		{ bc->batch, "batch %u" },	 { bc->streams, "%u streams" },
+		{ bc->sessions, "%u sessions" }, { bc->threads, "%u threads" },
+		{ bc->depth, "depth %u" },
+	};
+	char text[80] = "-";
+	int len = 0;
+
+	for (size_t i = 0; i < sizeof(many) / sizeof(*many); i++) {
+		if (!many[i].nr)
+			continue;
+		if (len)
+			len += snprintf(text + len, sizeof(text) - len, ", ");
+		len += snprintf(text + len, sizeof(text) - len, many[i].format, many[i].nr);
+	}
+	fprintf(out, " %-13s", text);
+}
+
+static void print_key_titles(FILE *out)
+{
+	fprintf(out, "%-9s %-11s %8s %-8s %-8s %-13s %-9s", "system", "test", "bytes", "wait",
+		"path", "at once", "placement");
+}
+
+static void print_keys(const struct bench_case *bc, FILE *out)
+{
+	fprintf(out, "%-9s %-11s", bc->system, bc->test);
+	fprintf(out, bc->bytes ? " %8zu" : "        -", bc->bytes);
+	fprintf(out, " %-8s %-8s", bc->wait, bc->path ? bc->path : "-");
+	print_many(bc, out);
+	fprintf(out, " %-9s", bc->placement);
+}
+
+void bench_report_list(const struct bench *b, FILE *out)
+{
+	print_key_titles(out);
+	fputc('\n', out);
+	for (unsigned int i = 0; i < b->nr_results; i++) {
+		if (b->results[i].absent)
+			continue;
+		print_keys(b->results[i].bc, out);
+		fputc('\n', out);
+	}
+	bench_report_absent(b, out);
+}
+
+/* --- the table ------------------------------------------------------------ */
+
 static void print_row(const struct bench_result *r, FILE *out)
 {
 	const struct bench_case *bc = r->bc;
 
-	fprintf(out, "%-8s %-11s", bc->system, bc->test);
-	fprintf(out, bc->bytes ? " %6zu" : "      -", bc->bytes);
-	fprintf(out, " %-8s %-8s", bc->wait, bc->path ? bc->path : "-");
-	fprintf(out, bc->batch ? " %5u" : "     -", bc->batch);
-	fprintf(out, " %-9s", bc->placement);
+	print_keys(bc, out);
 	print_time(out, bench_p50(r));
 	print_time(out, bench_p99(r));
 	print_rate(out, bench_rate(r), "/s");
@@ -46,12 +98,49 @@ static void print_row(const struct bench_result *r, FILE *out)
 
 void bench_report_table(const struct bench *b, FILE *out)
 {
-	fprintf(out, "%-8s %-11s %6s %-8s %-8s %5s %-9s %9s %9s %13s %13s\n", "system", "test",
-		"bytes", "wait", "path", "batch", "placement", "p50", "p99", "messages",
-		"payload");
+	print_key_titles(out);
+	fprintf(out, " %9s %9s %13s %13s\n", "p50", "p99", "messages", "payload");
 	for (unsigned int i = 0; i < b->nr_results; i++)
 		if (b->results[i].nr_rounds)
 			print_row(&b->results[i], out);
+}
+
+/* --- what is absent ------------------------------------------------------- */
+
+static bool is_alike(const struct bench_result *x, const struct bench_result *y)
+{
+	return x->absent && y->absent && !strcmp(x->bc->system, y->bc->system) &&
+	       !strcmp(x->absent, y->absent);
+}
+
+/* Return: how many rows are absent as @r is; 0 if @r is not the first of them. */
+static unsigned int nr_absent(const struct bench *b, const struct bench_result *r)
+{
+	unsigned int nr = 0;
+
+	for (const struct bench_result *x = b->results; x < b->results + b->nr_results; x++) {
+		if (!is_alike(x, r))
+			continue;
+		if (x < r)
+			return 0;
+		nr++;
+	}
+	return nr;
+}
+
+void bench_report_absent(const struct bench *b, FILE *out)
+{
+	const char *before = "\n";
+
+	for (const struct bench_result *r = b->results; r < b->results + b->nr_results; r++) {
+		unsigned int nr = nr_absent(b, r);
+
+		if (!nr)
+			continue;
+		fprintf(out, "%s%u rows of %s are absent: %s.\n", before, nr, r->bc->system,
+			r->absent);
+		before = "";
+	}
 }
 
 /* --- JSON ----------------------------------------------------------------- */

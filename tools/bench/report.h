@@ -7,7 +7,12 @@
 
 #include "measure.h"
 
+/* The rows that are measured, by their keys alone; then what is absent. */
+void bench_report_list(const struct bench *b, FILE *out);
+
 void bench_report_table(const struct bench *b, FILE *out);
+/* Each system once, with the reason. */
+void bench_report_absent(const struct bench *b, FILE *out);
 void bench_report_json(const struct bench *b, FILE *out);
 
 /* shmux, AF_UNIX and a pipe, side by side. */
