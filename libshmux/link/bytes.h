@@ -20,7 +20,9 @@ extern const struct shmux__link_ops shmux__bytes_ops;
  * A link that reads from @in and writes to @out, which may be the same: stream
  * sockets, pipes or terminals. Both are the link's from then on, on failure too.
  * Return: 0; -EBADF; -EINVAL: neither socket, pipe nor terminal, or a socket of
- * packets; -EACCES: a pipe that another user has made; -EMFILE, -ENFILE, -ENOMEM.
+ * packets, or a pseudo-terminal's master; -EACCES: a pipe or a terminal that is
+ * another user's; -ENXIO: a pipe that nobody reads from; -ECONNRESET: a terminal that
+ * has been hung up; -EMFILE, -ENFILE, -ENOMEM.
  */
 int shmux__bytes_open(int in, int out, enum shmux_role role,
 		      struct shmux__link **link);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "region/stray.h"
@@ -32,6 +33,20 @@ static int check_socket(int fd)
 	return type == SOCK_STREAM ? 0 : -EINVAL;
 }
 
+/* A pipe or a terminal? To open a master would be to make another terminal. */
+static int check_other(int fd, const struct stat *st)
+{
+	const dev_t ptmx = makedev(5, 2);
+
+	if (S_ISFIFO(st->st_mode))
+		return 0;
+	if (!S_ISCHR(st->st_mode) || st->st_rdev == ptmx)
+		return -EINVAL;
+	if (isatty(fd))
+		return 0;
+	return errno == EIO ? -ECONNRESET : -EINVAL;
+}
+
 /*
  * What stands for @fd from now on: itself if it is a socket, else a description of
  * our own. Return: a descriptor, close-on-exec, or a negative errno; @fd stays.
@@ -51,12 +66,13 @@ static int own(int fd, int mode, bool *is_socket)
 			err = -errno;
 		return err ? err : fd;
 	}
-	if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(fd)))
-		return -EINVAL;
+	err = check_other(fd, &st);
+	if (err)
+		return err;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = open(path, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return -errno;
+		return errno == EIO ? -ECONNRESET : -errno;
 	return fd;
 }
 

@@ -22,9 +22,10 @@ struct shmux__wire {
 
 /*
  * The descriptors are the wire's from then on, on failure too. Return: 0; -EBADF;
- * -EINVAL: neither stream socket, pipe nor terminal, or not open for this
- * direction; -EACCES: a pipe that another user has made; -ENXIO: a pipe that nobody
- * reads from; -EMFILE, -ENFILE, -ENOMEM.
+ * -EINVAL: neither stream socket, pipe nor terminal, or a pseudo-terminal's master,
+ * or not open for this direction; -EACCES: a pipe or a terminal that is another
+ * user's; -ENXIO: a pipe that nobody reads from; -ECONNRESET: a terminal that has
+ * been hung up; -EMFILE, -ENFILE, -ENOMEM.
  */
 int shmux__wire_open(struct shmux__wire *w, int in, int out);
 

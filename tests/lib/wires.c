@@ -2,12 +2,14 @@
 /*
  * wires.c - sessions over descriptors that are there already: fd: and stdio:
  *
- * The far side has what the test has given it, by pair_... in the fixture: one
- * socket, or two pipes. exec: is in child.c.
+ * The far side has what the fixture has given it: one socket, two pipes, or a
+ * terminal twice, as standard input and output. exec: is in child.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +22,13 @@
 #include "harness.h"
 #include "far.h"
 #include "process.h"
+#include "terminals.h"
+
+enum wires {
+	SOCKET,
+	PIPES,
+	TERMINAL,
+};
 
 FIXTURE(wires)
 {
@@ -27,19 +36,24 @@ FIXTURE(wires)
 	int near[2], far_fds[2]; /* in and out; the same of a socket */
 	struct far far;
 	struct shmux_session *s;
+	pid_t between;		/* the terminals; or 0 */
 };
 
 FIXTURE_VARIANT(wires)
 {
-	bool pipes;
+	enum wires wires;
 };
 
 FIXTURE_VARIANT_ADD(wires, socket){
-	.pipes = false,
+	.wires = SOCKET,
 };
 
 FIXTURE_VARIANT_ADD(wires, pipes){
-	.pipes = true,
+	.wires = PIPES,
+};
+
+FIXTURE_VARIANT_ADD(wires, terminal){
+	.wires = TERMINAL,
 };
 
 FIXTURE_SETUP(wires)
@@ -47,17 +61,27 @@ FIXTURE_SETUP(wires)
 	int there[2], back[2];
 
 	self->nr_fds = process_nr_fds();
-	if (variant->pipes) {
+	switch (variant->wires) {
+	case SOCKET:
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, there));
+		self->near[0] = self->near[1] = there[0];
+		self->far_fds[0] = self->far_fds[1] = there[1];
+		break;
+	case PIPES:
 		ASSERT_EQ(0, pipe2(there, O_CLOEXEC));
 		ASSERT_EQ(0, pipe2(back, O_CLOEXEC));
 		self->near[0] = back[0];
 		self->near[1] = there[1];
 		self->far_fds[0] = there[0];
 		self->far_fds[1] = back[1];
-	} else {
-		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, there));
+		break;
+	case TERMINAL:
+		self->between = terminals_open(there);
+		ASSERT_LT(0, self->between);
 		self->near[0] = self->near[1] = there[0];
-		self->far_fds[0] = self->far_fds[1] = there[1];
+		self->far_fds[0] = there[1];
+		self->far_fds[1] = fcntl(there[1], F_DUPFD_CLOEXEC, 0);
+		break;
 	}
 }
 
@@ -68,6 +92,11 @@ FIXTURE_TEARDOWN(wires)
 		far_kill(&self->far);
 	else if (self->far.control)
 		EXPECT_EQ(0, far_stop(&self->far));
+	if (self->between) {
+		if (_metadata->aborted)
+			kill(self->between, SIGKILL);
+		EXPECT_EQ(self->between, waitpid(self->between, NULL, 0));
+	}
 	if (!_metadata->aborted)
 		EXPECT_EQ(self->nr_fds, process_nr_fds());
 }
@@ -75,11 +104,22 @@ FIXTURE_TEARDOWN(wires)
 /* Have the far side in a child, with its descriptors. */
 static int start_far(FIXTURE_DATA(wires) * self)
 {
-	bool one = self->near[0] == self->near[1];
-	int far[2] = { self->far_fds[0], one ? -1 : self->far_fds[1] };
-	int near[2] = { self->near[0], one ? -1 : self->near[1] };
+	bool near_is_one = self->near[0] == self->near[1];
+	bool far_is_one = self->far_fds[0] == self->far_fds[1];
+	int far[2] = { self->far_fds[0], far_is_one ? -1 : self->far_fds[1] };
+	int near[2] = { self->near[0], near_is_one ? -1 : self->near[1] };
 
 	return far_start_giving(&self->far, FAR_CHILD, far, near);
+}
+
+/* Kill the far side, and wait until it is seen here that its end has been closed. */
+static void kill_far(FIXTURE_DATA(wires) * self)
+{
+	far_kill(&self->far);
+	memset(&self->far, 0, sizeof(self->far));
+	if (self->between)
+		waitpid(self->between, NULL, 0);
+	self->between = 0;
 }
 
 static void name_fds(char address[64], int in, int out)
@@ -169,6 +209,55 @@ TEST_F(wires, two_who_have_been_given_descriptors_dial_and_listen)
 	EXPECT_EQ(5, far_finish(&self->far, NULL));
 }
 
+TEST_F(wires, large_writes_both_ways_at_once_do_not_wait_for_each_other)
+{
+	struct bulk_job job = { .bulk = { .len = 4 << 20, .piece = 1 << 20, .seed = 3 } };
+	struct worker writer;
+
+	ASSERT_EQ(0, start_far(self));
+	ASSERT_EQ(0, far_run(&self->far, side_listen));
+	ASSERT_EQ(0, shmux_session_yamux(self->near[0], self->near[1], SHMUX_ROLE_DIALLER, NULL,
+					 &self->s));
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &job.st));
+	ASSERT_EQ(0, far_run(&self->far, side_accept));
+	worker_start(&writer, bulk_write_job, &job);
+	far_begin(&self->far, side_bulk_exchange, &job.bulk, sizeof(job.bulk), 0);
+	EXPECT_EQ((int64_t)job.bulk.len, bulk_read(job.st, &job.bulk));
+	EXPECT_EQ((int64_t)job.bulk.len, worker_join(&writer));
+	EXPECT_EQ((int64_t)job.bulk.len, far_finish(&self->far, NULL));
+	shmux_stream_close(job.st);
+}
+
+/* As if it had nobody else: neither side's waits become ours, nor ours theirs. */
+TEST_F(wires, descriptions_that_others_share_keep_their_flags)
+{
+	int shared[2], before[2];
+	struct shmux_stream *st;
+
+	for (int i = 0; i < 2; i++) {
+		shared[i] = fcntl(self->near[i], F_DUPFD_CLOEXEC, 0);
+		before[i] = fcntl(shared[i], F_GETFL);
+		ASSERT_EQ(0, before[i] & O_NONBLOCK);
+	}
+	ASSERT_EQ(0, start_far(self));
+	ASSERT_EQ(0, far_run(&self->far, side_listen));
+	far_begin(&self->far, side_accept_echo, NULL, 0, 0);
+	ASSERT_EQ(0, shmux_session_yamux(self->near[0], self->near[1], SHMUX_ROLE_DIALLER, NULL,
+					 &self->s));
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	EXPECT_TRUE(echoes(st));
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQ(before[i], fcntl(shared[i], F_GETFL));
+	shmux_stream_close(st);
+	EXPECT_EQ(5, far_finish(&self->far, NULL));
+	EXPECT_EQ(0, shmux_session_close(self->s, shmux_now() + LONG_ENOUGH));
+	self->s = NULL;
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(before[i], fcntl(shared[i], F_GETFL));
+		close(shared[i]);
+	}
+}
+
 TEST_F(wires, when_the_one_session_is_over_nothing_is_accepted_ever_again)
 {
 	struct shmux_stream *st;
@@ -253,11 +342,10 @@ TEST_F(wires, a_context_has_one_session_over_them_and_no_other)
 	EXPECT_EQ(1, shmux_context_nr_sessions(c));
 	shmux_stream_close(st[0]);
 	shmux_stream_close(st[1]);
-	far_kill(&self->far);
+	kill_far(self);
 	/* Whatever has these numbers by now is not ours. */
 	EXPECT_EQ(-ESHUTDOWN, shmux_context_dial(c, address, &o, &st[0]));
 	shmux_context_close(c);
-	memset(&self->far, 0, sizeof(self->far));
 }
 
 TEST(what_is_no_wire_is_a_clean_error)
@@ -266,13 +354,22 @@ TEST(what_is_no_wire_is_a_clean_error)
 	struct shmux_listener *l;
 	struct shmux_session *s;
 	char address[64];
-	int nr_fds = process_nr_fds(), fd;
+	int nr_fds = process_nr_fds(), fd, master;
 
 	EXPECT_EQ(-EBADF, shmux_session_dial("fd:4000", NULL, until, &s));
 	EXPECT_EQ(-EBADF, shmux_listener_open("fd:4000,4001", NULL, &l));
 	fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
 	name_fds(address, fd, fd);
 	EXPECT_EQ(-EINVAL, shmux_session_dial(address, NULL, until, &s));
+	/* Opened anew it would be of another terminal. */
+	fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	name_fds(address, fd, fd);
+	EXPECT_EQ(-EINVAL, shmux_session_dial(address, NULL, until, &s));
+	ASSERT_EQ(0, openpty(&master, &fd, NULL, NULL, NULL));
+	close(master);
+	name_fds(address, fd, fd);
+	EXPECT_EQ(-ECONNRESET, shmux_session_dial(address, NULL, until, &s));
 	EXPECT_EQ(nr_fds, process_nr_fds());
 }
 
@@ -289,12 +386,18 @@ TEST_F(wires, who_is_not_admitted_is_hung_up_on_at_once)
 	struct shmux_listener *l;
 	struct shmux_stream *st;
 	char address[64];
+	int err;
 
 	name_fds(address, self->far_fds[0], self->far_fds[1]);
 	EXPECT_EQ(-EPERM, shmux_listener_open(address, &o, &l));
-	ASSERT_EQ(0, shmux_session_yamux(self->near[0], self->near[1], SHMUX_ROLE_DIALLER, NULL,
-					 &self->s));
-	EXPECT_EQ(-ECONNRESET, shmux_session_accept(self->s, 0, &st));
+	/* It may be seen at once of a terminal, and is of no other. */
+	err = shmux_session_yamux(self->near[0], self->near[1], SHMUX_ROLE_DIALLER, NULL,
+				  &self->s);
+	if (variant->wires != TERMINAL)
+		EXPECT_EQ(0, err);
+	if (!err)
+		err = shmux_session_accept(self->s, 0, &st);
+	EXPECT_EQ(-ECONNRESET, err);
 }
 
 /* --- stdio: ---------------------------------------------------------------------- */
@@ -405,10 +508,9 @@ TEST_F(wires, stdio_that_is_no_wire_stays_as_it_is)
 	ASSERT_EQ(0, far_run(&self->far, side_close_standard));
 	EXPECT_EQ(-EBADF, far_run(&self->far, side_dial_stdio));
 	/* It must not end with more than it had, and has ended with less. */
-	far_kill(&self->far);
-	memset(&self->far, 0, sizeof(self->far));
+	kill_far(self);
 	close(self->near[0]);
-	if (variant->pipes)
+	if (self->near[1] != self->near[0])
 		close(self->near[1]);
 }
 

@@ -178,9 +178,10 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * For a peer that shares no memory with us, as behind a child's standard input and
  * output, or that speaks yamux version 0 by another library (the protocol is
  * specified in hashicorp/yamux, spec.md). Connected stream sockets, pipes and
- * terminals will do. Both are the session's from now on, closed on failure too;
- * nothing about descriptions that others may share is changed. Does not block:
- * yamux begins without a word.
+ * terminals will do; a terminal in raw mode (cfmakeraw(3)), which is the caller's to
+ * set, and not a pseudo-terminal's master. Both are the session's from now on,
+ * closed on failure too; nothing about descriptions that others may share is
+ * changed. Does not block: yamux begins without a word.
  *
  * What yamux cannot say is done without: a stream has no messages and cannot be
  * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
@@ -200,8 +201,9 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * is to pump (shmux_session_fd()), or to have a thread that accepts.
  *
  * Return: 0; -EBADF; -EINVAL: an option, or no descriptor of those kinds, or not
- * open for reading and writing; -EACCES, -ENXIO: a pipe that another user has made,
- * or that nobody reads from; or as in common.h.
+ * open for reading and writing; -EACCES: a pipe or a terminal that is another
+ * user's; -ENXIO: a pipe that nobody reads from; -ECONNRESET: a terminal that has been
+ * hung up; or as in common.h.
  */
 SHMUX_API int shmux_session_yamux(int in, int out, enum shmux_role role,
 				  const struct shmux_session_options *options,
