@@ -25,7 +25,7 @@
 
 enum { DATA, WINDOW_UPDATE, PING, GO_AWAY };
 enum { SYN = 1, ACK = 2, FIN = 4, RST = 8 };
-enum { WINDOW = 256 * 1024 };
+enum { KIB = 1024, MIB = 1024 * KIB, WINDOW = 256 * KIB };
 
 struct frame {
 	uint8_t version, type;
@@ -49,6 +49,14 @@ static int open_session(FIXTURE_DATA(yamux) *self, enum shmux_role role,
 		return -errno;
 	self->fd = fds[1];
 	return shmux_session_yamux(fds[0], fds[0], role, options, &self->s);
+}
+
+/* Another session instead. */
+static int open_with(FIXTURE_DATA(yamux) *self, const struct shmux_session_options *options)
+{
+	shmux_session_close(self->s, 0);
+	close(self->fd);
+	return open_session(self, SHMUX_ROLE_ACCEPTOR, options);
 }
 
 FIXTURE_SETUP(yamux)
@@ -367,9 +375,7 @@ TEST_F(yamux, what_is_unread_is_bounded_by_the_budget)
 	struct shmux_stream *st[2];
 	char byte;
 
-	shmux_session_close(self->s, 0);
-	close(self->fd);
-	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR, options));
+	ASSERT_EQ(0, open_with(self, options));
 	for (int i = 0; i < 2; i++)
 		ASSERT_NE(NULL, st[i] = accepted(self, 1 + 2 * (uint32_t)i));
 	for (int i = 0; i < 5; i++) {
@@ -381,6 +387,90 @@ TEST_F(yamux, what_is_unread_is_bounded_by_the_budget)
 	EXPECT_EQ(-ECONNRESET, shmux_stream_read(st[1], &byte, 1));
 	EXPECT_GE(WINDOW, session_counters(self->s).rx_queued);
 	shmux_stream_close(st[0]);
+	shmux_stream_close(st[1]);
+}
+
+/* --- what we let the other end send ------------------------------------------ */
+
+/* Have @len bytes come on the stream @id, and read them. Return: whether they came. */
+static bool passes(int fd, struct shmux_stream *st, uint32_t id, uint32_t len)
+{
+	static char buf[WINDOW / 8];
+	uint32_t n;
+	ssize_t got;
+
+	for (; len; len -= n) {
+		n = len < sizeof(buf) ? len : sizeof(buf);
+		if (!put_data(fd, 0, id, buf, n))
+			return false;
+		for (uint32_t left = n; left; left -= (uint32_t)got) {
+			got = shmux_stream_read(st, buf, left);
+			if (got <= 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Once the last of @half bytes is read, and not before, the window is @more larger. */
+#define EXPECT_GRANT(st, id, half, more)                                                  \
+	do {                                                                              \
+		ASSERT_TRUE(passes(self->fd, st, id, (half)-1));                          \
+		EXPECT_SILENCE();                                                         \
+		ASSERT_TRUE(passes(self->fd, st, id, 1));                                 \
+		EXPECT_FRAME(WINDOW_UPDATE, 0, id, more);                                 \
+		EXPECT_SILENCE();                                                         \
+	} while (0)
+
+TEST_F(yamux, window_of_256_kib_becomes_1_mib_with_the_first_grant)
+{
+	struct shmux_stream *st = accepted(self, 1);
+
+	ASSERT_NE(NULL, st);
+	EXPECT_GRANT(st, 1, 128 * KIB, (128 + 768) * KIB);
+	EXPECT_GRANT(st, 1, 512 * KIB, 512 * KIB);
+	EXPECT_GRANT(st, 1, 512 * KIB, 512 * KIB);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, window_grows_fourfold_with_each_grant_up_to_the_option)
+{
+	struct shmux_stream *st;
+
+	ASSERT_EQ(0, open_with(self, SESSION_OPTIONS(.window = 10 * MIB)));
+	ASSERT_NE(NULL, st = accepted(self, 1));
+	EXPECT_GRANT(st, 1, 128 * KIB, 128 * KIB + 768 * KIB);
+	EXPECT_GRANT(st, 1, 512 * KIB, 512 * KIB + 3 * MIB);
+	EXPECT_GRANT(st, 1, 2 * MIB, 2 * MIB + 6 * MIB);
+	EXPECT_GRANT(st, 1, 5 * MIB, 5 * MIB);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, window_that_is_said_to_be_smaller_is_256_kib_all_the_same)
+{
+	struct shmux_stream *st;
+
+	ASSERT_EQ(0, open_with(self, SESSION_OPTIONS(.window = 4 * KIB)));
+	ASSERT_NE(NULL, st = accepted(self, 1));
+	EXPECT_GRANT(st, 1, 128 * KIB, 128 * KIB);
+	EXPECT_GRANT(st, 1, 128 * KIB, 128 * KIB);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, window_grows_by_half_of_what_the_budget_has_left_at_most)
+{
+	struct shmux_stream *st[2];
+
+	ASSERT_EQ(0, open_with(self, SESSION_OPTIONS(.budget = 512 * KIB)));
+	for (int i = 0; i < 2; i++)
+		ASSERT_NE(NULL, st[i] = accepted(self, 1 + 2 * (uint32_t)i));
+	EXPECT_GRANT(st[0], 1, 128 * KIB, (128 + 256) * KIB);
+	EXPECT_GRANT(st[1], 3, 128 * KIB, (128 + 128) * KIB);
+	/* What is closed has it no longer. */
+	shmux_stream_close(st[0]);
+	EXPECT_FRAME(WINDOW_UPDATE, FIN, 1, 0);
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, FIN, 1, 0));
+	EXPECT_GRANT(st[1], 3, 192 * KIB, (192 + 192) * KIB);
 	shmux_stream_close(st[1]);
 }
 
@@ -486,10 +576,7 @@ TEST_F(yamux, what_the_wire_had_no_room_for_is_sent_by_who_spins)
 	struct bulk_job job = { .bulk = large };
 	struct worker writer;
 
-	shmux_session_close(self->s, 0);
-	close(self->fd);
-	ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR,
-				  SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS)));
+	ASSERT_EQ(0, open_with(self, SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS)));
 	job.st = accepted(self, 1);
 	ASSERT_NE(NULL, job.st);
 	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, large.len));

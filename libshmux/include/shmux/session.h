@@ -186,9 +186,15 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * What yamux cannot say is done without: a stream has no messages and cannot be
  * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
  * SHMUX_CODE_NONE; shutting down SHMUX_READ alone is not told to the peer, whose
- * writes go nowhere. Each stream may be sent 256 KiB before we grant more, so
- * @first_grant is that; a stream that would have more lie here unread than @budget
- * is reset with SHMUX_CODE_LIMIT. The peer's uid and gid are -1 if nobody can tell.
+ * writes go nowhere. The peer's uid and gid are -1 if nobody can tell.
+ *
+ * Each stream may be sent 256 KiB before we grant more, so @first_grant is that.
+ * Whenever half of what it may be sent has been read, that much is granted again,
+ * and what it may be sent grows fourfold: up to @window, which is never less than
+ * 256 KiB, and by at most half of what such growth has left of @budget. By default
+ * 128 KiB that were read bring a grant of 896 KiB, and then each 512 KiB one of as
+ * much. A stream that would have more lie here unread than @budget is reset with
+ * SHMUX_CODE_LIMIT.
  *
  * A call that may wait has handed to the kernel what it says when it returns. One
  * with SHMUX_NOWAIT, or an open, shutdown, reset or close, may leave up to 160 KiB of what
