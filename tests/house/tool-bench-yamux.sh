@@ -23,10 +23,21 @@ done
 [ "$(grep -cE 'hashicorp/yamux +[<>]= .* (met|MISSED)$' "$tmp/out")" -ge 3 ] || complain "a goal is not judged"
 python3 - "$tmp/json" <<'PYTHON' || complain "the JSON is not as it should be"
 import json, sys
-rows = json.load(open(sys.argv[1]))
+run = json.load(open(sys.argv[1]))
+rows = run["rows"]
 assert {row["system"] for row in rows} == {"af_unix", "yamux", "go"}
 assert all(row["msgs_per_s"] > 0 for row in rows)
-assert all(row["p50_ns"] for row in rows if row["test"] != "oneway")
+for row in rows:
+    if row["test"] != "oneway":
+        assert 0 < row["p50_ns"] <= row["p99_ns"] <= row["p999_ns"] <= row["max_ns"]
+# Nobody spins here: every message takes both sides' time, and is slept for at times.
+assert all(row["near_cpu_ns"] > 0 and row["far_cpu_ns"] > 0 for row in rows)
+assert all(row["sleeps"] > 0 for row in rows if row["test"] == "rtt")
+assert all(row["kicks"] is None for row in rows)
+assert sum(row["calls"] is not None for row in rows) == 2
+assert run["machine"]["cpus"] > 1 and run["machine"]["kernel"].startswith("Linux ")
+assert run["method"]["level"] == "quick" and run["method"]["rounds"] == 5
+assert run["absent"] == []
 PYTHON
 
 # How many calls it takes does not depend on the machine, but for how often they are
@@ -38,10 +49,24 @@ for _ in 1 2 3; do
 done
 [ "$calls" = 2 ] || complain "it makes more system calls than it need"
 
+# Those of Go's processes, threads and children among them: three a message at least.
+timeout 60 "$build/shmux" bench yamux --system go --test rtt --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed"
+python3 - "$tmp/json" <<'PYTHON' || complain "Go's system calls are not counted"
+import json, sys
+assert all(row["calls"] > 3 for row in json.load(open(sys.argv[1]))["rows"])
+PYTHON
+
 # Without the program in Go.
 cp "$build/shmux" "$tmp/shmux" || exit 1
-timeout 60 "$tmp/shmux" bench yamux --quick --test churn >"$tmp/out" 2>&1 || complain "it failed without Go"
+timeout 60 "$tmp/shmux" bench yamux --quick --test churn --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed without Go"
 grep -q "^2 rows of go are absent: there is no $tmp/shmux-bench-go; 'make bench-go' builds it" "$tmp/out" ||
 	complain "it does not say what is absent"
 grep -q '^yamux  *churn' "$tmp/out" || complain "without Go the other rows are absent too"
+python3 - "$tmp/json" <<'PYTHON' || complain "the JSON does not tell what is absent"
+import json, sys
+run = json.load(open(sys.argv[1]))
+assert {row["system"] for row in run["rows"]} == {"yamux"}
+assert [row["system"] for row in run["absent"]] == ["go"] * 2
+assert all("golang-go" in row["why"] and row["test"] == "churn" for row in run["absent"])
+PYTHON
 exit $bad

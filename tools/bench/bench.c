@@ -10,6 +10,8 @@
 
 #include "args.h"
 #include "goals.h"
+#include "json.h"
+#include "machine.h"
 #include "measure.h"
 #include "noise.h"
 #include "peer_go.h"
@@ -47,13 +49,14 @@ static const struct bench_table yamux_tables[] = {
 
 /* How much time a run spends. */
 static const struct effort {
+	const char *name;
 	unsigned int nr_rounds;
 	double seconds;		/* of the rounds; 0: each slice as long as is of use */
 	double idle;		/* seconds that an idle session is watched */
 } efforts[] = {
-	[BENCH_QUICK] = { 5, 40, 2 },
-	[BENCH_USUAL] = { 9, 240, 10 },
-	[BENCH_FULL] = { 9, 0, 10 },
+	[BENCH_QUICK] = { "quick", 5, 40, 2 },
+	[BENCH_USUAL] = { "usual", 9, 240, 10 },
+	[BENCH_FULL] = { "full", 9, 0, 10 },
 };
 
 /* What the command line wants. NULL: all. */
@@ -180,35 +183,21 @@ static int choose(struct bench *b, const struct wish *wish)
 	return 0;
 }
 
-/* What is no row: measured if all of shmux is. */
-static void measure_beside(struct bench *b, double idle)
+/* Of all rows, or of those that a goal needs. */
+static void count_calls(struct bench *b, bool all)
 {
-	bench_count_calls(b, &bench_shmux_rtt[0], &b->calls_rtt);
-	bench_count_calls(b, &bench_shmux_oneway[0], &b->calls_oneway);
-	bench_watch_idle(b, &bench_shmux_idle, idle);
-}
-
-/* Of the rows with two CPUs: what each call costs depends on the machine, not how many. */
-static void measure_beside_yamux(struct bench *b)
-{
-	bench_count_calls(b, &bench_yamux_rtt[1], &b->calls_rtt);
-	bench_count_calls(b, &bench_yamux_churn[1], &b->calls_churn);
+	for (struct bench_result *r = b->results; r < b->results + b->nr_results; r++)
+		if (!r->absent && !r->failed && (all || bench_goals_count_calls(r->bc)))
+			bench_count_calls(b, r);
 }
 
 static void measure(struct bench *b, const struct wish *wish)
 {
-	const struct effort *effort = &efforts[wish->level];
-	const char *ours = wish->yamux ? "yamux" : "shmux";
-
-	b->nr_rounds = effort->nr_rounds;
-	b->seconds = effort->seconds;
 	bench_run_rounds(b);
-	if (wish->test || (wish->system && strcmp(wish->system, ours)))
-		return;
-	if (wish->yamux)
-		measure_beside_yamux(b);
-	else
-		measure_beside(b, effort->idle);
+	count_calls(b, wish->level > BENCH_QUICK);
+	/* No row: measured if all of shmux is. */
+	if (!wish->yamux && !wish->test && (!wish->system || !strcmp(wish->system, "shmux")))
+		bench_watch_idle(b, &bench_shmux_idle, efforts[wish->level].idle);
 }
 
 static void report(const struct bench *b, const struct wish *wish, double others, FILE *out)
@@ -226,10 +215,16 @@ static void report(const struct bench *b, const struct wish *wish, double others
 
 static int run(const struct wish *wish, FILE *json)
 {
+	const struct effort *effort = &efforts[wish->level];
 	static struct bench b;
+	struct bench_machine machine;
+	struct bench_json_run how = { wish->yamux ? "yamux" : "shmux", effort->name, 0 };
+	FILE *out = json == stdout ? stderr : stdout;
 	struct noise noise;
 	int error;
 
+	b.nr_rounds = effort->nr_rounds;
+	b.seconds = effort->seconds;
 	error = bench_open(&b);
 	if (!error)
 		error = choose(&b, wish);
@@ -240,11 +235,15 @@ static int run(const struct wish *wish, FILE *json)
 		bench_close(&b);
 		return SAY_DONE;
 	}
+	bench_plan(&b);
+	bench_machine_look(&machine);
+	bench_report_method(&b, &machine, out);
 	noise_begin(&noise);
 	measure(&b, wish);
-	report(&b, wish, noise_end(&noise), json == stdout ? stderr : stdout);
+	how.others = noise_end(&noise);
+	report(&b, wish, how.others, out);
 	if (json)
-		bench_report_json(&b, json);
+		bench_json_print(&b, &machine, &how, json);
 	bench_close(&b);
 	return b.failed ? SAY_FAILED : SAY_DONE;
 }
@@ -280,10 +279,8 @@ int bench_main(int argc, char **argv)
 /* The rows of the small table. */
 static bool is_brief(const struct bench_case *bc)
 {
-	bool rtt = !strcmp(bc->test, "rtt"), oneway = !strcmp(bc->test, "oneway");
-
-	return (rtt || oneway) && strcmp(bc->placement, "free") && strcmp(bc->path, "zerocopy") &&
-	       strcmp(bc->wait, "adaptive") && bc->batch <= 1 && bc->bytes >= 64;
+	return bench_report_is_brief(bc) && strcmp(bc->placement, "free") &&
+	       strcmp(bc->path, "zerocopy") && bc->batch <= 1 && !bench_many(bc);
 }
 
 int bench_brief(FILE *out, double seconds)
@@ -300,6 +297,7 @@ int bench_brief(FILE *out, double seconds)
 		return say_cannot(error, NULL, "get memory for the benchmark");
 	b.nr_rounds = 3;
 	b.seconds = seconds;
+	bench_plan(&b);
 	bench_run_rounds(&b);
 	bench_report_brief(&b, out);
 	bench_close(&b);

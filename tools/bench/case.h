@@ -16,6 +16,9 @@
  *  - A round trip is: fill, send, receive, check, fill, send, receive, check.
  *    Each is one sample, taken from one reading of the clock to the next;
  *    nothing is subtracted.
+ *  - A sample is two messages: the one that asked, the one that answered. What was
+ *    used of the machine is told a message, and is that of both ends, between the
+ *    first and the last reading of the clock.
  *  - One way, @near receives. Only what it received between two readings of
  *    its own clock, with @far sending at full speed throughout, is counted.
  */
@@ -27,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* A row of a table names what it has, and leaves out what it has not. */
@@ -67,6 +71,12 @@ struct bench_case {
 	unsigned int streams, sessions, threads;
 	unsigned int depth;	/* messages under way */
 };
+
+/* Whether @bc is of many streams or the like at once. */
+static inline bool bench_many(const struct bench_case *bc)
+{
+	return bc->streams || bc->sessions || bc->threads || bc->depth;
+}
 
 /* Rows that can be measured, or cannot, together. */
 struct bench_table {
@@ -112,9 +122,19 @@ enum {
 	BENCH_MAX_SAMPLES = 1 << 20,
 };
 
+enum bench_end { BENCH_NEAR, BENCH_FAR, BENCH_NR_ENDS };
+
+/* What the ends have used of the machine until some moment. */
+struct bench_usage {
+	double cpu[BENCH_NR_ENDS];	/* seconds */
+	double sleeps;			/* voluntary context switches, of both */
+	double kicks;			/* what @kicks of the run counts */
+};
+
 /* One slice of one case; lies in memory that all three processes share. */
 struct bench_run {
 	const struct bench_case *bc;
+	pid_t pids[BENCH_NR_ENDS];	/* whose usage counts */
 
 	void *shared;			/* zeroed anew for each slice */
 	int fds[BENCH_NR_FDS];		/* setup's; -1 if unused; closed by the driver */
@@ -128,7 +148,16 @@ struct bench_run {
 	uint32_t nr_samples;
 	uint32_t *samples;		/* ticks */
 
-	_Atomic uint32_t done;		/* @near has finished: what @far suffers is no failure */
+	_Atomic uint32_t begun, ended;	/* @near: the time that is measured */
+	struct bench_usage before, after;
+	/*
+	 * In @near: doorbells of shared-memory sessions, those that it has sent and
+	 * those that have woken it. NULL where there are none.
+	 */
+	uint64_t (*kicks)(void);
+
+	bool traced;			/* its system calls are counted */
+	_Atomic uint32_t done;		/* what an end suffers from now on is no failure */
 	_Atomic uint32_t settled;	/* idle: set when nothing more will be said */
 	uint64_t stalled_bytes;		/* stalled-rtt: what the stalled stream took */
 	char failure[160];
@@ -207,12 +236,9 @@ static inline void bench_start(struct bench_run *run)
 	run->from = run->last + run->warm;
 }
 
-/* The first reading of the clock after the warm-up: measuring begins exactly here. */
-static inline void bench_begin(struct bench_run *run, uint64_t now)
-{
-	run->from = now;
-	run->until = now + run->slice;
-}
+/* The warm-up is over, and what is measured begins; it has ended. See usage.c. */
+void bench_begin(struct bench_run *run);
+void bench_end(struct bench_run *run);
 
 /* Call after each round trip. Return: whether to go on. */
 static inline bool bench_lap(struct bench_run *run)
@@ -223,11 +249,14 @@ static inline bool bench_lap(struct bench_run *run)
 	run->last = now;
 	if (!warm) {
 		if (now >= run->from)
-			bench_begin(run, now);
+			bench_begin(run);
 		return true;
 	}
 	run->samples[run->nr_samples++] = took < UINT32_MAX ? took : UINT32_MAX;
-	return now < run->until && run->nr_samples < BENCH_MAX_SAMPLES;
+	if (__builtin_expect(now < run->until && run->nr_samples < BENCH_MAX_SAMPLES, 1))
+		return true;
+	bench_end(run);
+	return false;
 }
 
 /* Call after each @nr messages received one way. Return: whether to go on. */
@@ -239,11 +268,14 @@ static inline bool bench_took(struct bench_run *run, unsigned int nr)
 	run->last = now;
 	if (!warm) {
 		if (now >= run->from)
-			bench_begin(run, now);
+			bench_begin(run);
 		return true;
 	}
 	run->nr_messages += nr;
-	return now < run->until;
+	if (__builtin_expect(now < run->until, 1))
+		return true;
+	bench_end(run);
+	return false;
 }
 
 #endif

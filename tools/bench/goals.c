@@ -13,26 +13,35 @@ enum relation { AT_MOST, AT_LEAST, LESS };
 
 /* A row by its keys, in the order of the JSON file. */
 #define ROW(...) find(b, __VA_ARGS__)
-#define P50(...) bench_p50(ROW(__VA_ARGS__))
-#define RATE(...) bench_rate(ROW(__VA_ARGS__))
+#define P50(...) bench_median(ROW(__VA_ARGS__), BENCH_P50)
+#define RATE(...) bench_median(ROW(__VA_ARGS__), BENCH_RATE)
+
+/* Those whose system calls are goals. */
+#define SHMUX_RTT "shmux", "rtt", 64, "spin", "copy", 0, "split"
+#define SHMUX_ONEWAY "shmux", "oneway", 64, "spin", "copy", 1, "split"
+#define YAMUX_RTT "yamux", "rtt", 64, "block", "copy", 0, "split"
+#define YAMUX_CHURN "yamux", "churn", 64, "block", "copy", 0, "split"
 
 static bool same(const char *x, const char *y)
 {
 	return x == y || (x && y && !strcmp(x, y));
 }
 
+static bool is_row(const struct bench_case *bc, const char *system, const char *test, size_t bytes,
+		   const char *wait, const char *path, unsigned int batch, const char *placement)
+{
+	return same(bc->system, system) && same(bc->test, test) && bc->bytes == bytes &&
+	       same(bc->wait, wait) && same(bc->path, path) && bc->batch == batch &&
+	       same(bc->placement, placement) && !bench_many(bc);
+}
+
 static const struct bench_result *find(const struct bench *b, const char *system, const char *test,
 				       size_t bytes, const char *wait, const char *path,
 				       unsigned int batch, const char *placement)
 {
-	for (unsigned int i = 0; i < b->nr_results; i++) {
-		const struct bench_case *bc = b->results[i].bc;
-
-		if (same(bc->system, system) && same(bc->test, test) && bc->bytes == bytes &&
-		    same(bc->wait, wait) && same(bc->path, path) && bc->batch == batch &&
-		    same(bc->placement, placement))
+	for (unsigned int i = 0; i < b->nr_results; i++)
+		if (is_row(b->results[i].bc, system, test, bytes, wait, path, batch, placement))
 			return &b->results[i];
-	}
 	return NULL;
 }
 
@@ -42,7 +51,7 @@ static double least(const double *figures, unsigned int nr)
 	double found = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
-		if (figures[i] && (!found || figures[i] < found))
+		if (figures[i] > 0 && (!found || figures[i] < found))
 			found = figures[i];
 	return found;
 }
@@ -65,7 +74,7 @@ static void print_goal(FILE *out, const char *what, bool known, double figure,
 static void print_ratio(FILE *out, const char *what, double x, double y, enum relation relation,
 			double goal)
 {
-	print_goal(out, what, x && y, x && y ? x / y : 0, relation, goal, "");
+	print_goal(out, what, x > 0 && y > 0, x / y, relation, goal, "");
 }
 
 static void print_small(const struct bench *b, FILE *out)
@@ -74,14 +83,14 @@ static void print_small(const struct bench *b, FILE *out)
 	const struct bench_result *rtt64 = ROW("shmux", "rtt", 64, "spin", "copy", 0, "split");
 	double line = P50("limit", "cacheline", 0, "spin", NULL, 0, "split");
 
-	print_ratio(out, "48 B round trip, spin, split / bare cache line", bench_p50(rtt48), line,
+	print_ratio(out, "48 B round trip, spin, split / bare cache line", bench_median(rtt48, BENCH_P50), line,
 		    AT_MOST, 1.25);
-	print_ratio(out, "64 B round trip, spin, split / bare cache line", bench_p50(rtt64), line,
+	print_ratio(out, "64 B round trip, spin, split / bare cache line", bench_median(rtt64, BENCH_P50), line,
 		    AT_MOST, 1.25);
-	print_ratio(out, "48 B round trip, spin, split: p99 / p50", bench_p99(rtt48),
-		    bench_p50(rtt48), AT_MOST, 2);
-	print_ratio(out, "64 B round trip, spin, split: p99 / p50", bench_p99(rtt64),
-		    bench_p50(rtt64), AT_MOST, 2);
+	print_ratio(out, "48 B round trip, spin, split: p99 / p50", bench_median(rtt48, BENCH_P99),
+		    bench_median(rtt48, BENCH_P50), AT_MOST, 2);
+	print_ratio(out, "64 B round trip, spin, split: p99 / p50", bench_median(rtt64, BENCH_P99),
+		    bench_median(rtt64, BENCH_P50), AT_MOST, 2);
 }
 
 static void print_large(const struct bench *b, FILE *out)
@@ -147,14 +156,17 @@ static void print_oneway(const struct bench *b, FILE *out)
 		    RATE("af_unix", "oneway", 65536, "block", "copy", 1, "split"), AT_LEAST, 4);
 }
 
-static void print_calls(FILE *out, const char *what, const struct bench_calls *calls, double goal)
+/* Of each @messages of @r together. */
+static void print_calls(FILE *out, const char *what, const struct bench_result *r,
+			unsigned int messages, double goal)
 {
-	print_goal(out, what, calls->known, calls->known ? (double)calls->nr_calls /
-		   calls->nr_messages : 0, AT_MOST, goal, "");
-	if (calls->known)
+	bool known = r && r->calls.known;
+
+	print_goal(out, what, known, known ? bench_calls(r) * messages : 0, AT_MOST, goal, "");
+	if (known)
 		fprintf(out, "    (%llu calls, %llu messages)\n",
-			(unsigned long long)calls->nr_calls,
-			(unsigned long long)calls->nr_messages);
+			(unsigned long long)r->calls.nr_calls,
+			(unsigned long long)r->calls.nr_messages);
 }
 
 static void print_streams(const struct bench *b, FILE *out)
@@ -165,10 +177,10 @@ static void print_streams(const struct bench *b, FILE *out)
 
 	print_ratio(out, "open + 64 B echo + close / 64 B round trip",
 		    P50("shmux", "churn", 64, "spin", "copy", 0, "split"), rtt, AT_MOST, 4);
-	print_calls(out, "system calls a message, 64 B round trips, busy", &b->calls_rtt, 0);
-	print_calls(out, "system calls a message, 64 B one way, busy", &b->calls_oneway, 0);
+	print_calls(out, "system calls a message, 64 B round trips, busy", ROW(SHMUX_RTT), 1, 0);
+	print_calls(out, "system calls a message, 64 B one way, busy", ROW(SHMUX_ONEWAY), 1, 0);
 	print_ratio(out, "64 B round trip beside a stalled stream / without",
-		    bench_p50(stalled), rtt, AT_MOST, 1.1);
+		    bench_median(stalled, BENCH_P50), rtt, AT_MOST, 1.1);
 	if (stalled && stalled->stalled_bytes)
 		fprintf(out, "    (the stalled stream took %.0f KiB, then no more)\n",
 			stalled->stalled_bytes / 1024.0);
@@ -187,16 +199,22 @@ static void print_free(const struct bench *b, FILE *out)
 	bool titled = false;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (!bench_p50(rows[i]))
+		if (!(bench_median(rows[i], BENCH_P50) > 0))
 			continue;
 		if (!titled)
 			fprintf(out, "\nRound trip, block, not pinned: p50 of %u alternated runs, "
 				     "least, median, most\n", rows[i]->nr_rounds);
 		titled = true;
 		fprintf(out, "  %-8s %7.1f us %7.1f us %7.1f us\n", rows[i]->bc->system,
-			bench_p50_min(rows[i]) / 1e3, bench_p50(rows[i]) / 1e3,
-			bench_p50_max(rows[i]) / 1e3);
+			bench_least(rows[i], BENCH_P50) / 1e3, bench_median(rows[i], BENCH_P50) / 1e3,
+			bench_most(rows[i], BENCH_P50) / 1e3);
 	}
+}
+
+bool bench_goals_count_calls(const struct bench_case *bc)
+{
+	return is_row(bc, SHMUX_RTT) || is_row(bc, SHMUX_ONEWAY) || is_row(bc, YAMUX_RTT) ||
+	       is_row(bc, YAMUX_CHURN);
 }
 
 void bench_goals_print(const struct bench *b, FILE *out)
@@ -234,6 +252,7 @@ void bench_goals_print_yamux(const struct bench *b, FILE *out)
 	print_yamux(b, out, "same");
 	print_yamux(b, out, "split");
 	/* To write, to read, and to look what the peer has said before each write. */
-	print_calls(out, "yamux: system calls a message, 64 B round trips", &b->calls_rtt, 3.5);
-	print_calls(out, "yamux: system calls a stream, open + echo + close", &b->calls_churn, 15);
+	print_calls(out, "yamux: system calls a message, 64 B round trips", ROW(YAMUX_RTT), 1, 3.5);
+	print_calls(out, "yamux: system calls a stream, open + echo + close", ROW(YAMUX_CHURN), 2,
+		    15);
 }

@@ -4,6 +4,9 @@
 
 #include "measure.h"
 
+/* Whether a goal needs the system calls of @bc. */
+bool bench_goals_count_calls(const struct bench_case *bc);
+
 /* How shmux's rows compare with the others' of the same run; what is missing is "-". */
 void bench_goals_print(const struct bench *b, FILE *out);
 

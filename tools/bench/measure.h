@@ -13,22 +13,36 @@
 
 enum { BENCH_MAX_ROUNDS = 16 };
 
-/* What one case has yielded so far: one figure of each kind a round. */
+/* What a round tells of a case. The costs are a message. */
+enum bench_figure {
+	BENCH_P50,		/* ns; all NAN if one way */
+	BENCH_P99,
+	BENCH_P999,
+	BENCH_MAX,
+	BENCH_RATE,		/* samples a second, or messages if one way */
+	BENCH_NEAR_CPU,		/* ns */
+	BENCH_FAR_CPU,
+	BENCH_SLEEPS,		/* of both ends */
+	BENCH_KICKS,		/* see struct bench_run; NAN if there are none */
+	BENCH_NR_FIGURES,
+};
+
+/* System calls of both ends. */
+struct bench_calls {
+	bool known;
+	uint64_t nr_calls, nr_messages;
+};
+
+/* What one case has yielded so far. */
 struct bench_result {
 	const struct bench_case *bc;
 	const char *absent;		/* why it is not measured here, or NULL */
 	unsigned int nr_rounds;
-	double p50[BENCH_MAX_ROUNDS];	/* ns; all 0 if one way */
-	double p99[BENCH_MAX_ROUNDS];
-	double rate[BENCH_MAX_ROUNDS];	/* messages a second */
+	double figures[BENCH_NR_FIGURES][BENCH_MAX_ROUNDS];
+	uint64_t nr_samples, nr_messages;	/* of all rounds */
 	uint64_t stalled_bytes;
+	struct bench_calls calls;
 	bool failed;
-};
-
-/* System calls of both ends while neither had to wait. */
-struct bench_calls {
-	bool known;
-	uint64_t nr_calls, nr_messages;
 };
 
 /* Both ends together, while nothing is said. */
@@ -43,8 +57,9 @@ struct bench {
 	unsigned int nr_results;
 	unsigned int nr_rounds;
 	double seconds;		/* for all rounds together; 0: as long as they take */
+	double slice;		/* as planned: seconds of a row that does not need longer */
+	double took;		/* seconds, of all rounds */
 
-	struct bench_calls calls_rtt, calls_oneway, calls_churn;
 	struct bench_idle idle;
 
 	double ticks_per_ns;
@@ -60,22 +75,28 @@ void bench_close(struct bench *b);
 /* Adds @bc; @absent is NULL, or why it cannot be measured. Return: 0 or -errno. */
 int bench_add(struct bench *b, const struct bench_case *bc, const char *absent);
 
+/* Once all is added: brings the rows into order, and finds @b->slice. */
+void bench_plan(struct bench *b);
+
 /* Runs all that was added and is not absent, round after round. */
 void bench_run_rounds(struct bench *b);
 
-/* Counts the system calls of a busy spell of @bc, whose placement is split. */
-void bench_count_calls(struct bench *b, const struct bench_case *bc, struct bench_calls *calls);
+/* Counts the system calls of a slice of its own: see calls.c. */
+void bench_count_calls(struct bench *b, struct bench_result *r);
 
 /* Watches the ends of @bc for @seconds once they have settled down. */
 void bench_watch_idle(struct bench *b, const struct bench_case *bc, double seconds);
 
-/* The median over the rounds of that round's figure; 0 if there is none, or no @r. */
-double bench_p50(const struct bench_result *r);
-double bench_p99(const struct bench_result *r);
-double bench_rate(const struct bench_result *r);
+/* Messages that @near has received, or sent and received, while it was measured. */
+uint64_t bench_nr_messages(const struct bench_run *run);
 
-/* The extremes of p50 over the rounds. */
-double bench_p50_min(const struct bench_result *r);
-double bench_p50_max(const struct bench_result *r);
+/* Of the rounds' figures, the one in the middle, the least, the largest; NAN if there
+ * is none, or no @r. */
+double bench_median(const struct bench_result *r, enum bench_figure figure);
+double bench_least(const struct bench_result *r, enum bench_figure figure);
+double bench_most(const struct bench_result *r, enum bench_figure figure);
+
+/* System calls a message, of both ends; NAN if not counted. */
+double bench_calls(const struct bench_result *r);
 
 #endif /* SHMUX_BENCH_MEASURE_H */

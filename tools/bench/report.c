@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * report.c - prints what was measured; judges nothing
+ * report.c - prints what was measured, for people; judges nothing
  */
 #include "report.h"
 
+#include <math.h>
 #include <string.h>
+
+#include "ends.h"
 
 static void print_time(FILE *out, double ns)
 {
-	if (!ns)
+	if (isnan(ns))
 		fprintf(out, " %9s", "-");
 	else if (ns < 10000)
 		fprintf(out, " %6.0f ns", ns);
+	else if (ns < 1e7)
+		fprintf(out, " %6.1f us", ns / 1e3);
 	else
-		fprintf(out, " %6.1f us", ns / 1000);
+		fprintf(out, " %6.1f ms", ns / 1e6);
 }
 
 static void print_rate(FILE *out, double rate, const char *unit)
 {
-	if (!rate)
+	if (!(rate > 0))
 		fprintf(out, " %8s %-4s", "-", "");
 	else if (rate >= 1e9)
 		fprintf(out, " %8.2f G%-3s", rate / 1e9, unit);
@@ -26,6 +31,29 @@ static void print_rate(FILE *out, double rate, const char *unit)
 		fprintf(out, " %8.2f M%-3s", rate / 1e6, unit);
 	else
 		fprintf(out, " %8.2f k%-3s", rate / 1e3, unit);
+}
+
+static void print_count(FILE *out, double count)
+{
+	if (isnan(count))
+		fprintf(out, " %8s", "-");
+	else
+		fprintf(out, count < 100 ? " %8.3f" : " %8.0f", count);
+}
+
+/* --- machine and method --------------------------------------------------- */
+
+void bench_report_method(const struct bench *b, const struct bench_machine *machine, FILE *out)
+{
+	fprintf(out, "%s, %u CPUs, %.1f GB, %s %s%s, governor %s\n",
+		machine->cpu[0] ? machine->cpu : "a CPU of no name", machine->nr_cpus,
+		machine->memory / 1e9, machine->kernel, machine->arch,
+		machine->is_virtual ? ", virtual" : "",
+		machine->governor[0] ? machine->governor : "unknown");
+	fprintf(out, "%u rounds, in each a slice of %.3f s of every row, or as long as it needs; "
+		     "%.0f %% of a slice is warm-up\n\n",
+		b->nr_rounds, b->slice, BENCH_WARM * 100);
+	fflush(out);
 }
 
 /* --- the keys of a row ---------------------------------------------------- */
@@ -82,27 +110,51 @@ void bench_report_list(const struct bench *b, FILE *out)
 	bench_report_absent(b, out);
 }
 
-/* --- the table ------------------------------------------------------------ */
+/* --- the tables ----------------------------------------------------------- */
 
-static void print_row(const struct bench_result *r, FILE *out)
+static void print_times(const struct bench_result *r, FILE *out)
 {
-	const struct bench_case *bc = r->bc;
+	double rate = bench_median(r, BENCH_RATE);
 
-	print_keys(bc, out);
-	print_time(out, bench_p50(r));
-	print_time(out, bench_p99(r));
-	print_rate(out, bench_rate(r), "/s");
-	print_rate(out, bench_rate(r) * bc->bytes, "B/s");
+	print_keys(r->bc, out);
+	print_time(out, bench_median(r, BENCH_P50));
+	print_time(out, bench_median(r, BENCH_P99));
+	print_time(out, bench_median(r, BENCH_P999));
+	print_time(out, bench_most(r, BENCH_MAX));
+	print_rate(out, rate, "/s");
+	print_rate(out, rate * r->bc->bytes, "B/s");
+	fputc('\n', out);
+}
+
+static void print_costs(const struct bench_result *r, FILE *out)
+{
+	print_keys(r->bc, out);
+	print_time(out, bench_median(r, BENCH_NEAR_CPU));
+	print_time(out, bench_median(r, BENCH_FAR_CPU));
+	print_count(out, bench_calls(r));
+	print_count(out, bench_median(r, BENCH_SLEEPS));
+	print_count(out, bench_median(r, BENCH_KICKS));
 	fputc('\n', out);
 }
 
 void bench_report_table(const struct bench *b, FILE *out)
 {
+	const struct bench_result *r, *end = b->results + b->nr_results;
+
 	print_key_titles(out);
-	fprintf(out, " %9s %9s %13s %13s\n", "p50", "p99", "messages", "payload");
-	for (unsigned int i = 0; i < b->nr_results; i++)
-		if (b->results[i].nr_rounds)
-			print_row(&b->results[i], out);
+	fprintf(out, " %9s %9s %9s %9s %13s %13s\n", "p50", "p99", "p99.9", "max", "rate",
+		"payload");
+	for (r = b->results; r < end; r++)
+		if (r->nr_rounds)
+			print_times(r, out);
+
+	fputs("\nWhat a message costs: CPU time; system calls and sleeps of both sides; doorbells that "
+	      "the near\nside has sent or was woken by. A round trip is two messages.\n", out);
+	print_key_titles(out);
+	fprintf(out, " %9s %9s %8s %8s %8s\n", "near CPU", "far CPU", "calls", "sleeps", "kicks");
+	for (r = b->results; r < end; r++)
+		if (r->nr_rounds)
+			print_costs(r, out);
 }
 
 /* --- what is absent ------------------------------------------------------- */
@@ -143,52 +195,6 @@ void bench_report_absent(const struct bench *b, FILE *out)
 	}
 }
 
-/* --- JSON ----------------------------------------------------------------- */
-
-static void json_string(FILE *out, const char *key, const char *value)
-{
-	if (value)
-		fprintf(out, "\"%s\": \"%s\", ", key, value);
-	else
-		fprintf(out, "\"%s\": null, ", key);
-}
-
-/* A figure that is 0 was not measured. */
-static void json_number(FILE *out, const char *key, double value, int digits, const char *end)
-{
-	if (value)
-		fprintf(out, "\"%s\": %.*f%s", key, digits, value, end);
-	else
-		fprintf(out, "\"%s\": null%s", key, end);
-}
-
-void bench_report_json(const struct bench *b, FILE *out)
-{
-	const char *before = "[\n";
-
-	for (unsigned int i = 0; i < b->nr_results; i++) {
-		const struct bench_result *r = &b->results[i];
-		const struct bench_case *bc = r->bc;
-
-		if (!r->nr_rounds)
-			continue;
-		fprintf(out, "%s{", before);
-		before = ",\n";
-		json_string(out, "system", bc->system);
-		json_string(out, "test", bc->test);
-		json_number(out, "bytes", bc->bytes, 0, ", ");
-		json_string(out, "wait", bc->wait);
-		json_string(out, "path", bc->path);
-		json_number(out, "batch", bc->batch, 0, ", ");
-		json_string(out, "placement", bc->placement);
-		json_number(out, "p50_ns", bench_p50(r), 1, ", ");
-		json_number(out, "p99_ns", bench_p99(r), 1, ", ");
-		json_number(out, "msgs_per_s", bench_rate(r), 1, ", ");
-		json_number(out, "bytes_per_s", bench_rate(r) * bc->bytes, 1, "}");
-	}
-	fputs(*before == '[' ? "[]\n" : "\n]\n", out);
-}
-
 /* --- side by side --------------------------------------------------------- */
 
 struct column {
@@ -202,21 +208,47 @@ static const struct column columns[] = {
 	{ "pipe", "pipe", "block" },
 };
 
-/* The column's best figure, wherever its ends ran. */
+static const size_t sizes[] = { 64, 4096, 65536 };
+
+enum {
+	NR_COLUMNS = sizeof(columns) / sizeof(*columns),
+	NR_SIZES = sizeof(sizes) / sizeof(*sizes),
+};
+
+static bool is_of(const struct bench_case *bc, const struct column *column, const char *test,
+		  size_t bytes)
+{
+	return !strcmp(bc->system, column->system) && !strcmp(bc->wait, column->wait) &&
+	       !strcmp(bc->test, test) && bc->bytes == bytes;
+}
+
+bool bench_report_is_brief(const struct bench_case *bc)
+{
+	for (int i = 0; i < NR_COLUMNS * NR_SIZES; i++) {
+		const struct column *column = &columns[i / NR_SIZES];
+		size_t bytes = sizes[i % NR_SIZES];
+
+		if (is_of(bc, column, "rtt", bytes) || is_of(bc, column, "oneway", bytes))
+			return true;
+	}
+	return false;
+}
+
+/* The column's best figure, wherever its ends ran; NAN if there is none. */
 static double best(const struct bench *b, const struct column *column, const char *test,
 		   size_t bytes)
 {
 	bool rtt = !strcmp(test, "rtt");
-	double found = 0;
+	double found = NAN;
 
 	for (unsigned int i = 0; i < b->nr_results; i++) {
 		const struct bench_result *r = &b->results[i];
-		double figure = rtt ? bench_p50(r) : bench_rate(r) * bytes;
+		double figure = rtt ? bench_median(r, BENCH_P50) :
+				      bench_median(r, BENCH_RATE) * bytes;
 
-		if (strcmp(r->bc->system, column->system) || strcmp(r->bc->wait, column->wait) ||
-		    strcmp(r->bc->test, test) || r->bc->bytes != bytes || !figure)
+		if (!is_of(r->bc, column, test, bytes) || isnan(figure))
 			continue;
-		if (!found || (rtt ? figure < found : figure > found))
+		if (isnan(found) || (rtt ? figure < found : figure > found))
 			found = figure;
 	}
 	return found;
@@ -224,22 +256,18 @@ static double best(const struct bench *b, const struct column *column, const cha
 
 void bench_report_brief(const struct bench *b, FILE *out)
 {
-	static const size_t sizes[] = { 64, 4096, 65536 };
-	const size_t nr_columns = sizeof(columns) / sizeof(*columns);
-	const size_t nr_sizes = sizeof(sizes) / sizeof(*sizes);
-
 	fprintf(out, "%-20s", "");
-	for (size_t c = 0; c < nr_columns; c++)
+	for (size_t c = 0; c < NR_COLUMNS; c++)
 		fprintf(out, " %16s", columns[c].title);
 	fputc('\n', out);
-	for (size_t i = 0; i < 2 * nr_sizes; i++) {
-		bool rtt = i < nr_sizes;
-		size_t bytes = sizes[i % nr_sizes];
+	for (size_t i = 0; i < 2 * NR_SIZES; i++) {
+		bool rtt = i < NR_SIZES;
+		size_t bytes = sizes[i % NR_SIZES];
 
 		if (!rtt && bytes == 4096)
 			continue;
 		fprintf(out, "%5zu B %-12s", bytes, rtt ? "round trip" : "one way");
-		for (size_t c = 0; c < nr_columns; c++) {
+		for (size_t c = 0; c < NR_COLUMNS; c++) {
 			double figure = best(b, &columns[c], rtt ? "rtt" : "oneway", bytes);
 
 			fprintf(out, "    ");

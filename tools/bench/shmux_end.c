@@ -5,6 +5,7 @@
 #include "shmux_end.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #define PATIENCE_NS 2000000000ull
@@ -38,9 +39,37 @@ static struct shmux_session *attach(struct bench_run *run, int fd, enum shmux_ro
 	return s;
 }
 
+/* Those of this process, whose doorbells are counted. */
+static struct shmux_session **sessions;
+static unsigned int nr_sessions;
+
+static uint64_t count_kicks(void)
+{
+	struct shmux_session_counters counters = { .size = sizeof(counters) };
+	uint64_t kicks = 0;
+
+	for (unsigned int i = 0; i < nr_sessions; i++)
+		if (!shmux_session_counters(sessions[i], &counters))
+			kicks += counters.kicks_sent + counters.kicks_received;
+	return kicks;
+}
+
 struct shmux_session *bench_near_session(struct bench_run *run)
 {
-	return attach(run, run->fds[0], SHMUX_ROLE_DIALLER);
+	struct shmux_session *s = attach(run, run->fds[0], SHMUX_ROLE_DIALLER);
+
+	if (strcmp(run->bc->system, "yamux"))
+		bench_count_kicks(run, s);
+	return s;
+}
+
+void bench_count_kicks(struct bench_run *run, struct shmux_session *s)
+{
+	sessions = reallocarray(sessions, nr_sessions + 1, sizeof(*sessions));
+	if (!sessions)
+		bench_fail(run, "sessions to count", ENOMEM);
+	sessions[nr_sessions++] = s;
+	run->kicks = count_kicks;
 }
 
 struct shmux_session *bench_far_session(struct bench_run *run)

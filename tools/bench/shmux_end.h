@@ -19,6 +19,9 @@ int bench_yamux_setup(struct bench_run *run);
 struct shmux_session *bench_near_session(struct bench_run *run);
 struct shmux_session *bench_far_session(struct bench_run *run);
 
+/* In @near: the doorbells of @s count too. It must last until the end. */
+void bench_count_kicks(struct bench_run *run, struct shmux_session *s);
+
 /* @near opens byte streams, @far accepts them in the same order; both fail the run. */
 struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s);
 struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_session *s);
