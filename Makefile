@@ -118,6 +118,7 @@ gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
 # --- targets -----------------------------------------------------------------
 
+.PHONY: bench plots bench-check bench-baseline
 .PHONY: all examples tests bench-go bench-http kselftests fuzzers coverage check check-kernel-style stress demo install uninstall clean help format FORCE
 .PHONY: module module_install dkms-install dkms-remove device_install device_uninstall check-vm check-here \
 	check-debug-kernel check-uml
@@ -270,6 +271,28 @@ $(BUILD)/.flags:
 $(BUILD)/.sources: $(BUILD)/.flags
 	$(call stamp,$(sources))
 
+# --- benchmarks --------------------------------------------------------------
+
+# BENCH_FLAGS=--quick, --full, yamux: what `shmux bench` is told. JSON: files of other
+# runs than those that the target looks for or makes.
+bench_json   := $(BUILD)/bench.json
+bench_checks := $(foreach n,1 2 3,$(BUILD)/bench-check-$(n).json)
+
+# What is absent is said before the minutes are spent, and again at the end.
+bench: all $(bench_go)
+	@$(tool) bench --list $(BENCH_FLAGS) | grep ' are absent: ' || :
+	@$(tool) bench --json $(bench_json) $(BENCH_FLAGS)
+
+plots:
+	@[ -f '$(or $(JSON),$(bench_json))' ] || { echo "there is no $(or $(JSON),$(bench_json)): run make bench first"; exit 1; }
+	@tools/bench/plots '$(or $(JSON),$(bench_json))' docs/plots
+
+# Three short runs, so that none of them says it alone.
+bench-check bench-baseline: $(if $(JSON),,all $(bench_go))
+	$(if $(JSON),,@for run in $(bench_checks); do \
+		$(tool) bench $(or $(BENCH_FLAGS),--quick) --json $$run >/dev/null || exit 1; done)
+	@tools/bench/check $(if $(filter bench-baseline,$@),--write) tools/bench/baseline.json $(or $(JSON),$(bench_checks))
+
 # --- from a bare clone -------------------------------------------------------
 
 jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
@@ -416,6 +439,10 @@ help:
 	'  make tests    build the test programs into $(BUILD)/tests/' \
 	'  make bench-go build the Go pairs that shmux bench yamux measures, with Go' \
 	'  make bench-http  build what tools/bench/http/run measures' \
+	'  make bench    measure, in about five minutes; BENCH_FLAGS=--quick, --full, yamux' \
+	'  make plots    draw docs/plots/ of it, with gnuplot; or of JSON=FILE' \
+	'  make bench-check     say which ratios got worse since tools/bench/baseline.json,' \
+	'                in three short runs or in JSON=FILE...; make bench-baseline writes it' \
 	'  make fuzzers  build the targets of tests/fuzz/ into $(BUILD)/fuzz/' \
 	'  make coverage say how many lines of each file the tests run' \
 	'  make check-kernel-style' \

@@ -230,18 +230,17 @@ static int run(const struct wish *wish, FILE *json)
 		error = choose(&b, wish);
 	if (error)
 		return say_cannot(error, NULL, "get memory for the benchmark");
-	if (wish->list) {
-		bench_report_list(&b, stdout);
-		bench_close(&b);
-		return SAY_DONE;
-	}
 	bench_plan(&b);
 	bench_machine_look(&machine);
-	bench_report_method(&b, &machine, out);
-	noise_begin(&noise);
-	measure(&b, wish);
-	how.others = noise_end(&noise);
-	report(&b, wish, how.others, out);
+	if (wish->list) {
+		bench_report_list(&b, out);
+	} else {
+		bench_report_method(&b, &machine, out);
+		noise_begin(&noise);
+		measure(&b, wish);
+		how.others = noise_end(&noise);
+		report(&b, wish, how.others, out);
+	}
 	if (json)
 		bench_json_print(&b, &machine, &how, json);
 	bench_close(&b);
@@ -262,7 +261,7 @@ int bench_main(int argc, char **argv)
 		return SAY_DONE;
 	}
 	/* Before the minutes are spent. */
-	if (wish.json && !wish.list) {
+	if (wish.json) {
 		json = !strcmp(wish.json, "-") ? stdout : fopen(wish.json, "we");
 		if (!json)
 			return say_cannot(errno, NULL, "write to '%s'", wish.json);

@@ -65,7 +65,7 @@ struct bench_case {
 	void (*far)(struct bench_run *run);
 
 	enum bench_level level;
-	double slice;		/* seconds it takes at least, to have some dozens of samples */
+	float slice;		/* seconds it takes at least, to have some dozens of samples */
 
 	/* How many at once; 0 where there is but one. */
 	unsigned int streams, sessions, threads;

@@ -199,7 +199,7 @@ static void print_free(const struct bench *b, FILE *out)
 	bool titled = false;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (!(bench_median(rows[i], BENCH_P50) > 0))
+		if (!rows[i] || !rows[i]->nr_rounds)
 			continue;
 		if (!titled)
 			fprintf(out, "\nRound trip, block, not pinned: p50 of %u alternated runs, "

@@ -121,7 +121,7 @@ static void print_list(const struct bench *b, const char *name, bool absent, FIL
 
 	fprintf(out, "\"%s\": [", name);
 	for (const struct bench_result *r = b->results; r < b->results + b->nr_results; r++) {
-		if (absent ? !r->absent : !r->nr_rounds)
+		if (absent ? !r->absent : r->absent || r->failed)
 			continue;
 		fputs(before, out);
 		before = ",\n";

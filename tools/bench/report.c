@@ -257,17 +257,17 @@ static double best(const struct bench *b, const struct column *column, const cha
 void bench_report_brief(const struct bench *b, FILE *out)
 {
 	fprintf(out, "%-20s", "");
-	for (size_t c = 0; c < NR_COLUMNS; c++)
+	for (int c = 0; c < NR_COLUMNS; c++)
 		fprintf(out, " %16s", columns[c].title);
 	fputc('\n', out);
-	for (size_t i = 0; i < 2 * NR_SIZES; i++) {
+	for (int i = 0; i < 2 * NR_SIZES; i++) {
 		bool rtt = i < NR_SIZES;
 		size_t bytes = sizes[i % NR_SIZES];
 
 		if (!rtt && bytes == 4096)
 			continue;
 		fprintf(out, "%5zu B %-12s", bytes, rtt ? "round trip" : "one way");
-		for (size_t c = 0; c < NR_COLUMNS; c++) {
+		for (int c = 0; c < NR_COLUMNS; c++) {
 			double figure = best(b, &columns[c], rtt ? "rtt" : "oneway", bytes);
 
 			fprintf(out, "    ");
