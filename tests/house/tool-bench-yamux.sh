@@ -59,7 +59,7 @@ PYTHON
 # Without the program in Go.
 cp "$build/shmux" "$tmp/shmux" || exit 1
 timeout 60 "$tmp/shmux" bench yamux --quick --test churn --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed without Go"
-grep -q "^2 rows of go are absent: there is no $tmp/shmux-bench-go; 'make bench-go' builds it" "$tmp/out" ||
+grep -q "^2 rows of go absent: there is no $tmp/shmux-bench-go; 'make bench-go' builds it" "$tmp/out" ||
 	complain "it does not say what is absent"
 grep -q '^yamux  *churn' "$tmp/out" || complain "without Go the other rows are absent too"
 python3 - "$tmp/json" <<'PYTHON' || complain "the JSON does not tell what is absent"

@@ -189,8 +189,8 @@ void bench_report_absent(const struct bench *b, FILE *out)
 
 		if (!nr)
 			continue;
-		fprintf(out, "%s%u rows of %s are absent: %s.\n", before, nr, r->bc->system,
-			r->absent);
+		fprintf(out, "%s%u %s of %s absent: %s.\n", before, nr,
+			nr == 1 ? "row" : "rows", r->bc->system, r->absent);
 		before = "";
 	}
 }
