@@ -13,7 +13,8 @@ complain()
 	bad=1
 }
 
-# Two systems of three sizes, and what is not to be drawn: many streams, another placement.
+# Two systems of three sizes, one quantile of which is not known; and what is not to be drawn:
+# many streams, another placement.
 python3 - "$tmp/run.json" <<'PYTHON'
 import json, sys
 rows = []
@@ -28,6 +29,7 @@ for size in (8, 64, 65536):
         add(system, "oneway", wait, size, ns + size, batch=1)
     add("pipe", "rtt", "block", size, 500, streams=64)
     add("tcp", "rtt", "block", size, 500, placement="same")
+next(row for row in rows if row["system"] == "af_unix" and row["bytes"] == 64)["p999_ns"] = None
 json.dump({"machine": {"cpu": "Some CPU", "cpus": 2, "kernel": "Linux 6"}, "rows": rows},
           open(sys.argv[1], "w"))
 PYTHON

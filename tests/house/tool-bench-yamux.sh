@@ -29,7 +29,9 @@ assert {row["system"] for row in rows} == {"af_unix", "yamux", "go"}
 assert all(row["msgs_per_s"] > 0 for row in rows)
 for row in rows:
     if row["test"] != "oneway":
-        assert 0 < row["p50_ns"] <= row["p99_ns"] <= row["p999_ns"] <= row["max_ns"]
+        # On a busy machine a slice may have too few samples to tell all of them.
+        times = [row[k] for k in ("p50_ns", "p99_ns", "p999_ns", "max_ns") if row[k] is not None]
+        assert len(times) >= 2 and 0 < times[0] and times == sorted(times)
 # Nobody spins here: every message takes both sides' time, and is slept for at times.
 assert all(row["near_cpu_ns"] > 0 and row["far_cpu_ns"] > 0 for row in rows)
 assert all(row["sleeps"] > 0 for row in rows if row["test"] == "rtt")

@@ -38,7 +38,9 @@ assert run["method"]["level"] == "usual" and run["method"]["suite"] == "shmux"
 rows = [row for row in run["rows"] if row["bytes"] == 64 and row["path"] == "copy"]
 assert rows and not run["absent"]
 for row in rows:
-    assert 0 < row["p50_ns"] <= row["p99_ns"] <= row["p999_ns"] <= row["max_ns"]
+    # On a busy machine a slice may have too few samples to tell all of them.
+    times = [row[key] for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns") if row[key] is not None]
+    assert len(times) >= 2 and 0 < times[0] and times == sorted(times)
     assert row["near_cpu_ns"] > 0 and row["far_cpu_ns"] > 0 and row["calls"] is not None
     if row["wait"] == "block":
         # A sleep wants a doorbell, and each is a system call.

@@ -75,7 +75,10 @@ static pid_t spawn(struct bench *b, enum bench_end end)
 	_exit(0);
 }
 
-/* Tells the user that the run has failed, if it has. Return: whether. */
+/*
+ * Tells the user that the run has failed, if it has. One that is traced may, being slow,
+ * where it otherwise does not; that is for its caller to know. Return: whether.
+ */
 static bool complain(struct bench *b)
 {
 	const struct bench_run *run = b->run;
@@ -83,6 +86,8 @@ static bool complain(struct bench *b)
 
 	if (!run->failure[0])
 		return false;
+	if (run->traced)
+		return true;
 	fprintf(stderr, "shmux: cannot measure %s %s (%zu bytes, %s, %s): %s\n", bc->system,
 		bc->test, bc->bytes, bc->wait, bc->placement, run->failure);
 	b->failed = true;

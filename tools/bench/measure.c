@@ -34,19 +34,19 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Of the @nr figures in order, the one at @share of the way from first to last. */
+/* Of those of the @nr figures that are known, in order: the one at @share of the way. */
 static double quantile(const double *figures, unsigned int nr, double share)
 {
 	double sorted[BENCH_MAX_ROUNDS];
+	unsigned int nr_known = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
-		if (isnan(figures[i]))
-			return NAN;
-	if (!nr)
+		if (!isnan(figures[i]))
+			sorted[nr_known++] = figures[i];
+	if (!nr_known)
 		return NAN;
-	memcpy(sorted, figures, nr * sizeof(*sorted));
-	qsort(sorted, nr, sizeof(*sorted), compare_doubles);
-	return sorted[(unsigned int)((nr - 1) * share)];
+	qsort(sorted, nr_known, sizeof(*sorted), compare_doubles);
+	return sorted[(unsigned int)((nr_known - 1) * share)];
 }
 
 double bench_median(const struct bench_result *r, enum bench_figure figure)
@@ -81,10 +81,12 @@ static int compare_ticks(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* In ns; @share is of the samples, which are in order. */
+/* In ns, of the samples, which are in order; NAN where there are too few of them to tell. */
 static double sample_at(const struct bench *b, double share)
 {
-	return b->run->samples[(uint32_t)(b->run->nr_samples * share)] / b->ticks_per_ns;
+	uint32_t nr = b->run->nr_samples, at = nr * share;
+
+	return nr * (1 - share) >= 1 ? b->run->samples[at] / b->ticks_per_ns : NAN;
 }
 
 static void set(struct bench_result *r, enum bench_figure figure, double value)
@@ -101,7 +103,7 @@ static void keep_times(struct bench *b, struct bench_result *r)
 	for (uint32_t i = 0; i < nr; i++)
 		sum += run->samples[i];
 	qsort(run->samples, nr, sizeof(*run->samples), compare_ticks);
-	set(r, BENCH_P50, sample_at(b, 0.5));
+	set(r, BENCH_P50, run->samples[nr / 2] / b->ticks_per_ns);
 	set(r, BENCH_P99, sample_at(b, 0.99));
 	set(r, BENCH_P999, sample_at(b, 0.999));
 	set(r, BENCH_MAX, run->samples[nr - 1] / b->ticks_per_ns);

@@ -16,8 +16,8 @@ enum { BENCH_MAX_ROUNDS = 16 };
 /* What a round tells of a case. The costs are a message. */
 enum bench_figure {
 	BENCH_P50,		/* ns; all NAN if one way */
-	BENCH_P99,
-	BENCH_P999,
+	BENCH_P99,		/* NAN if there are less than 100 samples */
+	BENCH_P999,		/* 1000 */
 	BENCH_MAX,
 	BENCH_RATE,		/* samples a second, or messages if one way */
 	BENCH_NEAR_CPU,		/* ns */
@@ -90,8 +90,8 @@ void bench_watch_idle(struct bench *b, const struct bench_case *bc, double secon
 /* Messages that @near has received, or sent and received, while it was measured. */
 uint64_t bench_nr_messages(const struct bench_run *run);
 
-/* Of the rounds' figures, the one in the middle, the least, the largest; NAN if there
- * is none, or no @r. */
+/* Of the rounds' known figures, the one in the middle, the least, the largest; NAN if
+ * there is none, or no @r. */
 double bench_median(const struct bench_result *r, enum bench_figure figure);
 double bench_least(const struct bench_result *r, enum bench_figure figure);
 double bench_most(const struct bench_result *r, enum bench_figure figure);
