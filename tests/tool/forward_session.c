@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <shmux/shmux.h>
 
@@ -222,6 +223,46 @@ TEST_F(forward_session, target_that_only_ever_goes_away_costs_each_connection_on
 		shmux_stream_close(st);
 	}
 	EXPECT_EQ(-EAGAIN, shmux_listener_accept_session(self->listener, SHMUX_NOWAIT, &extra));
+}
+
+/*
+ * Take the session in which the forwarder reaches us, and go away before it looks.
+ * Return: 0, or -errno.
+ */
+static int turn_away(FIXTURE_DATA(forward_session) * self)
+{
+	pid_t pid = self->forwarder.pid;
+	uint64_t until = soon();
+	int err;
+
+	do {
+		usleep(1000);
+		if (kill(pid, SIGSTOP) || !wait_until(process_state(pid, pid) == 'T'))
+			return -ESRCH;
+		err = shmux_listener_accept_session(self->listener, SHMUX_NOWAIT, &self->server);
+		if (!err)
+			err = shmux_session_go_away(self->server, 0);
+		kill(pid, SIGCONT);
+	} while (err == -EAGAIN && shmux_now() < until);
+	return err;
+}
+
+TEST_F(forward_session, target_that_has_gone_away_before_its_first_stream_is_not_dialled_again)
+{
+	struct shmux_session *extra;
+	struct shmux_stream *st;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, shmux_session_open(self->client, SHMUX_STREAM_BYTES, &st));
+		set_patience(st);
+		ASSERT_EQ(0, turn_away(self));
+		EXPECT_EQ(-ECONNRESET, hear(st));
+		EXPECT_EQ(-EAGAIN, shmux_listener_accept_session(self->listener, SHMUX_NOWAIT,
+								 &extra));
+		shmux_session_close(self->server, 0);
+		self->server = NULL;
+		shmux_stream_close(st);
+	}
 }
 
 TEST_F(forward_session, client_that_dies_takes_its_own_connections_along_and_no_others)
