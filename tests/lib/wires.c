@@ -3,7 +3,8 @@
  * wires.c - sessions over descriptors that are there already: fd: and stdio:
  *
  * The far side has what the fixture has given it: one socket, two pipes, or a
- * terminal twice, as standard input and output. exec: is in child.c.
+ * terminal twice, as standard input and output. exec: is in child.c. And sessions
+ * over sockets that no address makes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/vm_sockets.h>
 
 #include <shmux/shmux.h>
 
@@ -398,6 +401,67 @@ TEST_F(wires, who_is_not_admitted_is_hung_up_on_at_once)
 	if (!err)
 		err = shmux_session_accept(self->s, 0, &st);
 	EXPECT_EQ(-ECONNRESET, err);
+}
+
+/* --- over what else there is of sockets ------------------------------------------ */
+
+/* Two ends of a connection of this machine's to itself. Return: 0 or -errno. */
+static int vsock_pair(int fds[2])
+{
+	struct sockaddr_vm local = { .svm_family = AF_VSOCK,
+				     .svm_cid = VMADDR_CID_LOCAL,
+				     .svm_port = VMADDR_PORT_ANY };
+	struct sockaddr *address = (struct sockaddr *)&local;
+	socklen_t len = sizeof(local);
+	int err = 0, listener = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	fds[0] = fds[1] = -1;
+	if (listener < 0 || bind(listener, address, len) || listen(listener, 1) ||
+	    getsockname(listener, address, &len) ||
+	    (fds[0] = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
+	    connect(fds[0], address, len) ||
+	    (fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
+		err = -errno;
+	close(listener);
+	if (err)
+		close(fds[0]);
+	return err;
+}
+
+/* The virtual machines of tests/vm/ say that they have it: SHMUX_TEST_VSOCK. */
+TEST(vsock_carries_a_session_as_any_stream_socket_does)
+{
+	struct bulk_job job = { .bulk = { .len = 4 << 20, .piece = 1 << 20, .seed = 5 } };
+	int fds[2], err = vsock_pair(fds), nr_fds = process_nr_fds() - 2;
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	struct worker writer;
+	struct far far;
+	char byte;
+
+	if ((err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL) && !getenv("SHMUX_TEST_VSOCK"))
+		SKIP(return, "the kernel has no vsock_loopback");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, far_start_with(&far, FAR_CHILD, fds[1], fds[0]));
+	ASSERT_EQ(0, far_run(&far, side_listen));
+	ASSERT_EQ(0, shmux_session_yamux(fds[0], fds[0], SHMUX_ROLE_DIALLER, NULL, &s));
+	far_begin(&far, side_accept_echo, NULL, 0, 0);
+	ASSERT_EQ(0, shmux_session_open(s, 0, &st));
+	EXPECT_TRUE(echoes(st));
+	EXPECT_EQ(5, far_finish(&far, NULL));
+	ASSERT_EQ(0, shmux_session_open(s, 0, &job.st));
+	ASSERT_EQ(0, far_run(&far, side_accept));
+	worker_start(&writer, bulk_write_job, &job);
+	far_begin(&far, side_bulk_exchange, &job.bulk, sizeof(job.bulk), 0);
+	EXPECT_EQ((int64_t)job.bulk.len, bulk_read(job.st, &job.bulk));
+	EXPECT_EQ((int64_t)job.bulk.len, worker_join(&writer));
+	EXPECT_EQ((int64_t)job.bulk.len, far_finish(&far, NULL));
+	far_kill(&far);
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(job.st, &byte, 1));
+	shmux_stream_close(st);
+	shmux_stream_close(job.st);
+	shmux_session_close(s, 0);
+	EXPECT_EQ(nr_fds, process_nr_fds());
 }
 
 /* --- stdio: ---------------------------------------------------------------------- */

@@ -177,11 +177,11 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  *
  * For a peer that shares no memory with us, as behind a child's standard input and
  * output, or that speaks yamux version 0 by another library (the protocol is
- * specified in hashicorp/yamux, spec.md). Connected stream sockets, pipes and
- * terminals will do; a terminal in raw mode (cfmakeraw(3)), which is the caller's to
- * set, and not a pseudo-terminal's master. Both are the session's from now on,
- * closed on failure too; nothing about descriptions that others may share is
- * changed. Does not block: yamux begins without a word.
+ * specified in hashicorp/yamux, spec.md). Connected stream sockets (of AF_VSOCK,
+ * too), pipes and terminals will do; a terminal in raw mode (cfmakeraw(3)), which is
+ * the caller's to set, and not a pseudo-terminal's master. Both are the session's
+ * from now on, closed on failure too; nothing about descriptions that others may
+ * share is changed. Does not block: yamux begins without a word.
  *
  * What yamux cannot say is done without: a stream has no messages and cannot be
  * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
