@@ -24,13 +24,13 @@ static void print_time(FILE *out, double ns)
 static void print_rate(FILE *out, double rate, const char *unit)
 {
 	if (!(rate > 0))
-		fprintf(out, " %8s %-4s", "-", "");
+		fprintf(out, " %7s %-4s", "-", "");
 	else if (rate >= 1e9)
-		fprintf(out, " %8.2f G%-3s", rate / 1e9, unit);
+		fprintf(out, " %7.2f G%-3s", rate / 1e9, unit);
 	else if (rate >= 1e6)
-		fprintf(out, " %8.2f M%-3s", rate / 1e6, unit);
+		fprintf(out, " %7.2f M%-3s", rate / 1e6, unit);
 	else
-		fprintf(out, " %8.2f k%-3s", rate / 1e3, unit);
+		fprintf(out, " %7.2f k%-3s", rate / 1e3, unit);
 }
 
 static void print_count(FILE *out, double count)
@@ -142,7 +142,7 @@ void bench_report_table(const struct bench *b, FILE *out)
 	const struct bench_result *r, *end = b->results + b->nr_results;
 
 	print_key_titles(out);
-	fprintf(out, " %9s %9s %9s %9s %13s %13s\n", "p50", "p99", "p99.9", "max", "rate",
+	fprintf(out, " %9s %9s %9s %9s %12s %12s\n", "p50", "p99", "p99.9", "max", "rate",
 		"payload");
 	for (r = b->results; r < end; r++)
 		if (r->nr_rounds)
