@@ -182,7 +182,9 @@ static inline uint64_t bench_ticks(void)
 #endif
 }
 
-typedef uint64_t bench_vector_t __attribute__((vector_size(16), aligned(8), may_alias));
+/* A payload may lie anywhere: some libraries hand out what they received where it came. */
+typedef uint64_t bench_vector_t __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t bench_half_t __attribute__((aligned(1), may_alias));
 
 /* The 64-bit word that message @seq consists of. */
 static inline uint64_t bench_word(uint64_t seq)
@@ -190,7 +192,7 @@ static inline uint64_t bench_word(uint64_t seq)
 	return (seq & 0xff) * 0x0101010101010101ull;
 }
 
-/* Writes every byte. @len is a multiple of 16, @buf aligned to 8. */
+/* Writes every byte. @len is a multiple of 8. */
 static inline void bench_fill(void *buf, size_t len, uint64_t seq)
 {
 	bench_vector_t *v = buf, value = { bench_word(seq), bench_word(seq) };
@@ -201,9 +203,11 @@ static inline void bench_fill(void *buf, size_t len, uint64_t seq)
 	}
 	for (size_t i = 0; i < len / sizeof(*v); i++)
 		v[i] = value;
+	if (len % sizeof(*v))
+		*(bench_half_t *)(v + len / sizeof(*v)) = value[0];
 }
 
-/* Reads every byte. @len is a multiple of 16, @buf aligned to 8. */
+/* Reads every byte. @len is a multiple of 8. */
 static inline uint64_t bench_sum(const void *buf, size_t len)
 {
 	const bench_vector_t *v = buf;
@@ -218,6 +222,8 @@ static inline uint64_t bench_sum(const void *buf, size_t len)
 	}
 	for (size_t left = n % 4; left; left--)
 		a += v[n - left];
+	if (len % sizeof(*v))
+		a[0] += *(const bench_half_t *)(v + n);
 	a += b + c + d;
 	return a[0] + a[1];
 }
