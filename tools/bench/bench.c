@@ -14,6 +14,7 @@
 #include "machine.h"
 #include "measure.h"
 #include "noise.h"
+#include "peer_absent.h"
 #include "peer_go.h"
 #include "report.h"
 #include "say.h"
@@ -29,6 +30,13 @@ static const struct bench_table tables[] = {
 	{ bench_limit_futex },
 	{ bench_limit_pipe },
 	{ bench_peer_af_unix },
+	{ bench_peer_seqpacket },
+	{ bench_peer_tcp },
+	{ bench_peer_shm },
+	{ bench_peer_mq, bench_mq_absent },
+	{ bench_peer_mq_large, bench_mq_large_absent },
+	{ bench_peer_zeromq, bench_zeromq_absent },
+	{ bench_peer_nng, bench_nng_absent },
 	{ bench_shmux_rtt },
 	{ bench_shmux_oneway },
 	{ bench_shmux_churn },
@@ -167,20 +175,31 @@ static int parse(struct wish *wish, int argc, char **argv)
 	return 0;
 }
 
+/* Asks whether the rows are absent only if some is wanted: to know may load a library. */
+static int add_table(struct bench *b, const struct wish *wish, const struct bench_table *t)
+{
+	const char *absent = NULL;
+	bool asked = !t->absent;
+	int error = 0;
+
+	for (const struct bench_case *bc = t->cases; !error && bc->system; bc++) {
+		if (!wanted(wish, bc))
+			continue;
+		if (!asked)
+			absent = t->absent();
+		asked = true;
+		error = bench_add(b, bc, absent);
+	}
+	return error;
+}
+
 static int choose(struct bench *b, const struct wish *wish)
 {
-	int error;
+	int error = 0;
 
-	for (const struct bench_table *t = tables_of(wish); t->cases; t++) {
-		const char *absent = t->absent ? t->absent() : NULL;
-
-		for (const struct bench_case *bc = t->cases; bc->system; bc++) {
-			error = wanted(wish, bc) ? bench_add(b, bc, absent) : 0;
-			if (error)
-				return error;
-		}
-	}
-	return 0;
+	for (const struct bench_table *t = tables_of(wish); !error && t->cases; t++)
+		error = add_table(b, wish, t);
+	return error;
 }
 
 /* Of all rows, or of those that a goal needs. */

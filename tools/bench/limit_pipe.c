@@ -3,11 +3,12 @@
  * limit_pipe.c - a pipe each way: a wake-up with payload; and a peer, one way
  */
 #define _GNU_SOURCE
-#include "peer_fd.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "peer_fd.h"
+#include "peer_rows.h"
 
 static int setup(struct bench_run *run)
 {
@@ -24,16 +25,17 @@ static int setup(struct bench_run *run)
 	return 0;
 }
 
-#define RTT "pipe", "rtt"
-#define ONEWAY "pipe", "oneway"
+#define SYSTEM "pipe"
+#define RTT setup, bench_fd_ping, bench_fd_pong
+#define ONEWAY setup, bench_fd_sink, bench_fd_source
+
 const struct bench_case bench_limit_pipe[] = {
-	{ RTT, 64, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 64, "block", "copy", 0, "split", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 64, "block", "copy", 0, "free", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 4096, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 65536, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ ONEWAY, 64, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
-	{ ONEWAY, 65536, "block", "copy", 1, "same", setup, bench_fd_sink, bench_fd_source },
-	{ ONEWAY, 65536, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
+	PEER_ROWS_8,
+	PEER_ROWS(64, BENCH_QUICK, BENCH_QUICK, BENCH_QUICK),
+	PEER_ROWS_1K,
+	PEER_ROWS(4096, BENCH_QUICK, BENCH_QUICK, BENCH_FULL),
+	PEER_ROWS(65536, BENCH_QUICK, BENCH_QUICK, BENCH_FULL),
+	PEER_ROWS_1M,
+	PEER_ROWS_16M,
 	{ 0 }
 };

@@ -3,11 +3,11 @@
  * peer_af_unix.c - a connected pair of AF_UNIX stream sockets, buffers as they come
  */
 #define _GNU_SOURCE
-#include "peer_fd.h"
-
 #include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "peer_fd.h"
+#include "peer_rows.h"
 
 static int setup(struct bench_run *run)
 {
@@ -17,30 +17,29 @@ static int setup(struct bench_run *run)
 		return -errno;
 	run->fds[0] = pair[0];
 	run->fds[2] = pair[1];
-	run->fds[1] = dup(pair[0]);
-	run->fds[3] = dup(pair[1]);
-	return run->fds[1] < 0 || run->fds[3] < 0 ? -errno : 0;
+	return bench_fd_both_ways(run);
 }
 
-#define RTT "af_unix", "rtt"
-#define ONEWAY "af_unix", "oneway"
+#define SYSTEM "af_unix"
+#define RTT setup, bench_fd_ping, bench_fd_pong
+#define ONEWAY setup, bench_fd_sink, bench_fd_source
+
 const struct bench_case bench_peer_af_unix[] = {
-	{ RTT, 64, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 64, "block", "copy", 0, "split", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 64, "block", "copy", 0, "free", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 4096, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 65536, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ ONEWAY, 64, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
-	{ ONEWAY, 65536, "block", "copy", 1, "same", setup, bench_fd_sink, bench_fd_source },
-	{ ONEWAY, 65536, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
+	PEER_ROWS_8,
+	PEER_ROWS(64, BENCH_QUICK, BENCH_QUICK, BENCH_QUICK),
+	PEER_ROWS_1K,
+	PEER_ROWS(4096, BENCH_QUICK, BENCH_QUICK, BENCH_FULL),
+	PEER_ROWS(65536, BENCH_QUICK, BENCH_QUICK, BENCH_FULL),
+	PEER_ROWS_1M,
+	PEER_ROWS_16M,
 	{ 0 }
 };
 
 /* What the suite "yamux" has beneath it. */
 const struct bench_case bench_yamux_floor[] = {
-	{ RTT, 64, "block", "copy", 0, "same", setup, bench_fd_ping, bench_fd_pong },
-	{ RTT, 64, "block", "copy", 0, "split", setup, bench_fd_ping, bench_fd_pong },
-	{ ONEWAY, 65536, "block", "copy", 1, "same", setup, bench_fd_sink, bench_fd_source },
-	{ ONEWAY, 65536, "block", "copy", 1, "split", setup, bench_fd_sink, bench_fd_source },
+	PEER_RTT(64, "same", BENCH_QUICK),
+	PEER_RTT(64, "split", BENCH_QUICK),
+	PEER_ONEWAY(65536, "same", BENCH_QUICK),
+	PEER_ONEWAY(65536, "split", BENCH_QUICK),
 	{ 0 }
 };

@@ -5,23 +5,35 @@
 #include "peer_fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
-enum { MAX_BYTES = 65536 };
+#include "peer_loops.h"
 
-static _Alignas(64) uint8_t buf[MAX_BYTES];
+enum { READ_SIZE = 65536 };	/* of small messages, as many as there are */
+
+int bench_fd_both_ways(struct bench_run *run)
+{
+	run->fds[1] = fcntl(run->fds[0], F_DUPFD_CLOEXEC, 0);
+	run->fds[3] = fcntl(run->fds[2], F_DUPFD_CLOEXEC, 0);
+	return run->fds[1] < 0 || run->fds[3] < 0 ? -errno : 0;
+}
 
 /* Blocking descriptors take all, unless a signal comes: none does. */
-static inline void put(struct bench_run *run, int fd, size_t bytes)
+static void put(struct bench_run *run, void *tx, const void *buf, size_t bytes)
 {
-	if (write(fd, buf, bytes) != (ssize_t)bytes)
+	const int *fd = tx;
+
+	if (write(*fd, buf, bytes) != (ssize_t)bytes)
 		bench_fail(run, "write", errno);
 }
 
-static inline void get(struct bench_run *run, int fd, size_t bytes)
+static void get(struct bench_run *run, void *rx, void *buf, size_t bytes)
 {
+	const int *fd = rx;
+
 	for (size_t len = 0; len < bytes;) {
-		ssize_t got = read(fd, buf + len, bytes - len);
+		ssize_t got = read(*fd, (char *)buf + len, bytes - len);
 
 		if (got <= 0)
 			bench_fail(run, "read", errno);
@@ -31,50 +43,31 @@ static inline void get(struct bench_run *run, int fd, size_t bytes)
 
 void bench_fd_ping(struct bench_run *run)
 {
-	size_t bytes = run->bc->bytes;
-	uint64_t n = 0;
-
-	bench_start(run);
-	do {
-		bench_fill(buf, bytes, n);
-		put(run, run->fds[1], bytes);
-		get(run, run->fds[0], bytes);
-		bench_check(run, buf, bytes, ~n++);
-	} while (bench_lap(run));
+	peer_ping(run, &run->fds[1], put, &run->fds[0], get);
 }
 
 void bench_fd_pong(struct bench_run *run)
 {
-	size_t bytes = run->bc->bytes;
-
-	for (uint64_t n = 0;; n++) {
-		get(run, run->fds[2], bytes);
-		bench_check(run, buf, bytes, n);
-		bench_fill(buf, bytes, ~n);
-		put(run, run->fds[3], bytes);
-	}
+	peer_pong(run, &run->fds[3], put, &run->fds[2], get);
 }
 
 void bench_fd_source(struct bench_run *run)
 {
-	size_t bytes = run->bc->bytes;
-
-	for (uint64_t n = 0;; n++) {
-		bench_fill(buf, bytes, n);
-		put(run, run->fds[3], bytes);
-	}
+	peer_source(run, &run->fds[3], put);
 }
 
 /* A read may bring many messages, and part of one. */
 void bench_fd_sink(struct bench_run *run)
 {
 	size_t bytes = run->bc->bytes, len = 0;
+	size_t size = bytes < READ_SIZE ? READ_SIZE : bytes;
+	uint8_t *buf = bench_buffer(run, size);
 	unsigned int nr;
 	uint64_t n = 0;
 
 	bench_start(run);
 	do {
-		ssize_t got = read(run->fds[0], buf + len, sizeof(buf) - len);
+		ssize_t got = read(run->fds[0], buf + len, size - len);
 
 		if (got <= 0)
 			bench_fail(run, "read", errno);

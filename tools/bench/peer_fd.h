@@ -10,6 +10,9 @@
 
 #include "case.h"
 
+/* A setup's last step: sockets at fds[0] and fds[2] are to be written to as well. */
+int bench_fd_both_ways(struct bench_run *run);
+
 void bench_fd_ping(struct bench_run *run);
 void bench_fd_pong(struct bench_run *run);
 void bench_fd_sink(struct bench_run *run);
