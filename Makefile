@@ -56,11 +56,13 @@ PKG_CONFIG ?= pkg-config
 libnl_libs  := $(shell $(PKG_CONFIG) --libs libnl-genl-3.0 2>/dev/null)
 libnl_flags := $(patsubst -I%,-isystem %,$(if $(libnl_libs),$(shell $(PKG_CONFIG) --cflags libnl-genl-3.0)))
 
-# yamux's other side is Go's, where Debian's golang-go and its package of yamux are.
-# Nothing is fetched, and nothing written outside $(BUILD).
+# yamux's other side is Go's, where Debian's golang-go and its package of yamux are,
+# as of smux. Nothing is fetched, and nothing written outside $(BUILD).
 GO     ?= go
 GOCODE ?= /usr/share/gocode
-has_go := $(if $(shell command -v $(GO)),$(wildcard $(GOCODE)/src/github.com/hashicorp/yamux))
+go_has  = $(if $(shell command -v $(GO)),$(wildcard $(GOCODE)/src/github.com/$(1)))
+has_go   := $(call go_has,hashicorp/yamux)
+has_smux := $(call go_has,xtaci/smux)
 go      = $(Q)mkdir -p $(@D) && env -u GOROOT -u GOARCH -u GOOS GO111MODULE=off GOENV=off GOFLAGS= GOPROXY=off \
 	GOPATH='$(GOCODE)' GOCACHE='$(abspath $(BUILD))/obj/go' $(GO)
 
@@ -112,7 +114,8 @@ test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_sr
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))
-bench_go   := $(if $(has_go),$(BUILD)/shmux-bench-go)
+bench_muxes := $(addprefix $(BUILD)/shmux-bench-go-,yamux smux)
+bench_go   := $(filter $(if $(has_go),%-yamux) $(if $(has_smux),%-smux),$(bench_muxes))
 bench_http := $(BUILD)/bench-http/plain $(BUILD)/bench-http/pair
 gopeer     := $(if $(has_go),$(BUILD)/tests/go/gopeer)
 
@@ -129,7 +132,7 @@ examples: $(examples) $(proxy)
 	@:
 tests: $(test_progs) $(gopeer) $(bench_go) kselftests $(preloads) $(replays)
 	@:
-bench-go: $(BUILD)/shmux-bench-go
+bench-go: $(or $(bench_go),$(bench_muxes))
 	@:
 bench-http: all examples $(bench_http)
 	@:
@@ -206,9 +209,10 @@ $(preloads): $(BUILD)/%.so: $(BUILD)/obj/%.o
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -o $@ $<
 
 $(BUILD)/tests/go/gopeer: $(wildcard tests/go/*.go)
-$(BUILD)/shmux-bench-go: $(wildcard tools/bench/go/*.go)
+$(bench_muxes): $(BUILD)/shmux-bench-go-%: tools/bench/go/%.go \
+	$(addprefix tools/bench/go/,main.go figures.go payload.go)
 $(BUILD)/bench-http/pair: tools/bench/http/pair.go
-$(BUILD)/tests/go/gopeer $(BUILD)/shmux-bench-go $(BUILD)/bench-http/pair:
+$(BUILD)/tests/go/gopeer $(bench_muxes) $(BUILD)/bench-http/pair:
 	$(say) GO $@
 	$(go) build -o $@ $^
 
@@ -437,7 +441,7 @@ help:
 	'  make          build the library and the shmux command into $(BUILD)/' \
 	'  make examples build examples/ into $(BUILD)/examples/' \
 	'  make tests    build the test programs into $(BUILD)/tests/' \
-	'  make bench-go build the Go pairs that shmux bench yamux measures, with Go' \
+	'  make bench-go build the Go pairs that shmux bench measures, with Go' \
 	'  make bench-http  build what tools/bench/http/run measures' \
 	'  make bench    measure, in about five minutes; BENCH_FLAGS=--quick, --full, yamux' \
 	'  make plots    draw docs/plots/ of it, with gnuplot; or of JSON=FILE' \

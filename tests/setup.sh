@@ -12,7 +12,7 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 case ${1-} in
 demo) wanted="gcc libc6-dev make" ;;
-check) wanted="gcc libc6-dev make clang libclang-rt-dev g++ pkg-config libnl-3-dev libnl-genl-3-dev python3 python3-yaml rsync xz-utils spin clang-tidy cppcheck valgrind sparse coccinelle libpython3.11 dkms build-essential debhelper dh-dkms lintian golang-go golang-github-hashicorp-yamux-dev libzmq3-dev libnng-dev curl libhttp-parser-dev chromium gnuplot-nox" ;;
+check) wanted="gcc libc6-dev make clang libclang-rt-dev g++ pkg-config libnl-3-dev libnl-genl-3-dev python3 python3-yaml rsync xz-utils spin clang-tidy cppcheck valgrind sparse coccinelle libpython3.11 dkms build-essential debhelper dh-dkms lintian golang-go golang-github-hashicorp-yamux-dev golang-github-xtaci-smux-dev libzmq3-dev libnng-dev curl libhttp-parser-dev chromium gnuplot-nox" ;;
 debug-kernel) wanted="gcc libc6-dev make pkg-config libnl-3-dev libnl-genl-3-dev xz-utils bison flex bc libelf-dev patch qemu-system-x86 busybox-static cpio" ;;
 uml) wanted="gcc gcc-multilib libc6-dev make pkg-config libnl-3-dev libnl-genl-3-dev xz-utils bison flex bc busybox-static cpio" ;;
 *)

@@ -10,6 +10,8 @@ bad=0
 command -v go gofmt >"$tmp/go" || { echo "golang-go is not installed"; exit 1; }
 [ -d "${GOCODE:-/usr/share/gocode}/src/github.com/hashicorp/yamux" ] ||
 	{ echo "golang-github-hashicorp-yamux-dev is not installed"; exit 1; }
+[ -d "${GOCODE:-/usr/share/gocode}/src/github.com/xtaci/smux" ] ||
+	{ echo "golang-github-xtaci-smux-dev is not installed"; exit 1; }
 export GO111MODULE=off GOENV=off GOFLAGS= GOPROXY=off GOPATH=${GOCODE:-/usr/share/gocode} GOCACHE=$tmp/cache
 while IFS= read -r dir; do
 	gofmt -l "$dir"/*.go >"$tmp/out" 2>&1 && [ ! -s "$tmp/out" ] || {

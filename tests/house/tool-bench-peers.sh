@@ -27,26 +27,27 @@ has()
 	grep -qE "^$1 +$2 .* [0-9.]+ [kMG]/s" "$tmp/out" || complain "there is no row $1 $2"
 }
 
-for system in af_unix seqpacket pipe tcp shm mq zeromq nng; do
+for system in af_unix seqpacket pipe tcp shm mq zeromq nng go-yamux go-smux; do
 	bench "$build/shmux" --quick --system $system || complain "$system failed"
 	has $system rtt
 	has $system oneway
 	grep -q absent "$tmp/out" && complain "rows of $system are absent"
 done
+has go-smux churn
 
 # No name is left of them; that of a run now under way is not theirs.
 for pid in $(sed -n 's/.*@shmux-bench-\([0-9]*\)-.*/\1/p' /proc/net/unix); do
 	[ -d "/proc/$pid" ] || complain "a listener was left behind"
 done
 
-# The libraries are not linked, and their absence is told.
+# The libraries are not linked, and their absence is told. So is that of the programs in Go.
 ldd "$build/shmux" >"$tmp/out" || complain "ldd failed"
 grep -E 'libzmq|libnng' "$tmp/out" && complain "the command is linked with a peer's library"
 cp "$build/shmux" "$tmp/shmux" || exit 1
 : >"$tmp/libzmq.so.5"
 : >"$tmp/libnng.so.1"
 export LD_LIBRARY_PATH=$tmp
-for system in zeromq nng; do
+for system in zeromq nng go-yamux go-smux; do
 	bench "$tmp/shmux" --quick --system $system || complain "it failed without $system"
 	grep -qE "^[23] rows of $system absent: .*\.\$" "$tmp/out" ||
 		complain "it does not say that $system is absent"

@@ -15,9 +15,9 @@ complain()
 	bad=1
 }
 
-[ -x "$build/shmux-bench-go" ] || { echo "$build/shmux-bench-go was not built"; exit 1; }
+[ -x "$build/shmux-bench-go-yamux" ] || { echo "$build/shmux-bench-go-yamux was not built"; exit 1; }
 timeout 60 "$build/shmux" bench yamux --quick --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed"
-for row in 'af_unix rtt' 'af_unix oneway' 'yamux rtt' 'yamux churn' 'yamux oneway' 'go rtt' 'go churn' 'go oneway'; do
+for row in 'af_unix rtt' 'af_unix oneway' 'yamux rtt' 'yamux churn' 'yamux oneway' 'go-yamux rtt' 'go-yamux churn' 'go-yamux oneway'; do
 	[ "$(grep -cE "^${row/ / +} .* same " "$tmp/out")" -ge 1 ] || complain "there is no row $row"
 done
 [ "$(grep -cE 'hashicorp/yamux +[<>]= .* (met|MISSED)$' "$tmp/out")" -ge 3 ] || complain "a goal is not judged"
@@ -25,7 +25,7 @@ python3 - "$tmp/json" <<'PYTHON' || complain "the JSON is not as it should be"
 import json, sys
 run = json.load(open(sys.argv[1]))
 rows = run["rows"]
-assert {row["system"] for row in rows} == {"af_unix", "yamux", "go"}
+assert {row["system"] for row in rows} == {"af_unix", "yamux", "go-yamux"}
 assert all(row["msgs_per_s"] > 0 for row in rows)
 for row in rows:
     if row["test"] != "oneway":
@@ -52,7 +52,7 @@ done
 [ "$calls" = 2 ] || complain "it makes more system calls than it need"
 
 # Those of Go's processes, threads and children among them: three a message at least.
-timeout 60 "$build/shmux" bench yamux --system go --test rtt --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed"
+timeout 60 "$build/shmux" bench yamux --system go-yamux --test rtt --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed"
 python3 - "$tmp/json" <<'PYTHON' || complain "Go's system calls are not counted"
 import json, sys
 assert all(row["calls"] > 3 for row in json.load(open(sys.argv[1]))["rows"])
@@ -61,14 +61,14 @@ PYTHON
 # Without the program in Go.
 cp "$build/shmux" "$tmp/shmux" || exit 1
 timeout 60 "$tmp/shmux" bench yamux --quick --test churn --json "$tmp/json" >"$tmp/out" 2>&1 || complain "it failed without Go"
-grep -q "^2 rows of go absent: there is no $tmp/shmux-bench-go; 'make bench-go' builds it" "$tmp/out" ||
+grep -q "^2 rows of go-yamux absent: there is no $tmp/shmux-bench-go-yamux; 'make bench-go' builds it" "$tmp/out" ||
 	complain "it does not say what is absent"
 grep -q '^yamux  *churn' "$tmp/out" || complain "without Go the other rows are absent too"
 python3 - "$tmp/json" <<'PYTHON' || complain "the JSON does not tell what is absent"
 import json, sys
 run = json.load(open(sys.argv[1]))
 assert {row["system"] for row in run["rows"]} == {"yamux"}
-assert [row["system"] for row in run["absent"]] == ["go"] * 2
+assert [row["system"] for row in run["absent"]] == ["go-yamux"] * 2
 assert all("golang-go" in row["why"] and row["test"] == "churn" for row in run["absent"])
 PYTHON
 exit $bad

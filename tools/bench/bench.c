@@ -15,7 +15,6 @@
 #include "measure.h"
 #include "noise.h"
 #include "peer_absent.h"
-#include "peer_go.h"
 #include "report.h"
 #include "say.h"
 
@@ -37,6 +36,8 @@ static const struct bench_table tables[] = {
 	{ bench_peer_mq_large, bench_mq_large_absent },
 	{ bench_peer_zeromq, bench_zeromq_absent },
 	{ bench_peer_nng, bench_nng_absent },
+	{ bench_peer_go_yamux, bench_go_yamux_absent },
+	{ bench_peer_go_smux, bench_go_smux_absent },
 	{ bench_shmux_rtt },
 	{ bench_shmux_oneway },
 	{ bench_shmux_churn },
@@ -49,7 +50,7 @@ static const struct bench_table yamux_tables[] = {
 	{ bench_yamux_rtt },
 	{ bench_yamux_churn },
 	{ bench_yamux_oneway },
-	{ bench_peer_go, bench_go_absent },
+	{ bench_yamux_go, bench_go_yamux_absent },
 	{ 0 }
 };
 

@@ -108,6 +108,8 @@ extern const struct bench_case bench_peer_mq[];
 extern const struct bench_case bench_peer_mq_large[];
 extern const struct bench_case bench_peer_zeromq[];
 extern const struct bench_case bench_peer_nng[];
+extern const struct bench_case bench_peer_go_yamux[];
+extern const struct bench_case bench_peer_go_smux[];
 extern const struct bench_case bench_shmux_rtt[];
 extern const struct bench_case bench_shmux_oneway[];
 extern const struct bench_case bench_shmux_churn[];
@@ -118,7 +120,7 @@ extern const struct bench_case bench_yamux_floor[];
 extern const struct bench_case bench_yamux_rtt[];
 extern const struct bench_case bench_yamux_churn[];
 extern const struct bench_case bench_yamux_oneway[];
-extern const struct bench_case bench_peer_go[];
+extern const struct bench_case bench_yamux_go[];
 
 /* Not a row: one that exchanges a few messages and then waits for ever. */
 extern const struct bench_case bench_shmux_idle;

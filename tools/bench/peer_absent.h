@@ -10,4 +10,8 @@ const char *bench_mq_large_absent(void);
 const char *bench_zeromq_absent(void);
 const char *bench_nng_absent(void);
 
+/* Their programs in Go are looked for beside the command. */
+const char *bench_go_yamux_absent(void);
+const char *bench_go_smux_absent(void);
+
 #endif

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * peer_go.c - Go pairs that speak yamux by hashicorp/yamux: see go/main.go
+ * peer_go.c - Go pairs that speak yamux by hashicorp/yamux, or xtaci/smux: see go/main.go
  *
  * Each end is a process in Go. Ours of the far end becomes it; that of the near end
  * starts it, waits, and takes over what it has measured by its own clock, whose
  * reading costs some 50 ns a sample where ours costs 10.
  */
 #define _GNU_SOURCE
-#include "peer_go.h"
-
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -20,33 +18,47 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char program[PATH_MAX];
+#include "peer_absent.h"
+#include "peer_rows.h"
 
-static const char *path(void)
+/* Of one system: beside the command. */
+static const char *path(const char *system)
 {
+	static char program[PATH_MAX];
 	ssize_t len;
 
-	if (program[0])
-		return program;
 	len = readlink("/proc/self/exe", program, sizeof(program) - 32);
 	if (len < 0)
 		len = 0;
 	program[len] = 0;
 	dirname(program);
-	strcat(program, "/shmux-bench-go");
-	return program;
+	strcat(program, "/shmux-bench-");
+	return strcat(program, system);
 }
 
-const char *bench_go_absent(void)
+static const char *absent(const char *system, const char *package, char why[], size_t size)
 {
-	static char why[PATH_MAX + 160];
-
-	if (!access(path(), X_OK))
+	if (!access(path(system), X_OK))
 		return NULL;
-	snprintf(why, sizeof(why),
-		 "there is no %s; 'make bench-go' builds it where golang-go and "
-		 "golang-github-hashicorp-yamux-dev are installed", path());
+	snprintf(why, size, "there is no %s; 'make bench-go' builds it where golang-go and %s are "
+		 "installed", path(system), package);
 	return why;
+}
+
+enum { WHY_SIZE = PATH_MAX + 160 };
+
+const char *bench_go_yamux_absent(void)
+{
+	static char why[WHY_SIZE];
+
+	return absent("go-yamux", "golang-github-hashicorp-yamux-dev", why, sizeof(why));
+}
+
+const char *bench_go_smux_absent(void)
+{
+	static char why[WHY_SIZE];
+
+	return absent("go-smux", "golang-github-xtaci-smux-dev", why, sizeof(why));
 }
 
 static int setup(struct bench_run *run)
@@ -58,7 +70,8 @@ static int setup(struct bench_run *run)
 static void become(struct bench_run *run, const char *end, int fd, int figures)
 {
 	char bytes[24], warm[24], slice[24];
-	char *argv[] = { "shmux-bench-go", (char *)end, (char *)run->bc->test, bytes, warm,
+	const char *program = path(run->bc->system);
+	char *argv[] = { (char *)program, (char *)end, (char *)run->bc->test, bytes, warm,
 			 slice, NULL };
 
 	snprintf(bytes, sizeof(bytes), "%zu", run->bc->bytes);
@@ -66,8 +79,8 @@ static void become(struct bench_run *run, const char *end, int fd, int figures)
 	snprintf(slice, sizeof(slice), "%.0f", run->slice / run->ticks_per_ns);
 	if (dup2(fd, STDIN_FILENO) < 0 || (figures >= 0 && dup2(figures, 3) < 0))
 		bench_fail(run, "dup2", errno);
-	execv(path(), argv);
-	bench_fail(run, path(), errno);
+	execv(program, argv);
+	bench_fail(run, program, errno);
 }
 
 static void far(struct bench_run *run)
@@ -130,15 +143,29 @@ static void near(struct bench_run *run)
 	waitpid(pid, NULL, 0);
 }
 
-#define GO(test, bytes, batch, placement)                                              \
-	{ "go", test, bytes, "block", "copy", batch, placement, setup, near, far }
+#define RTT setup, near, far
+#define ONEWAY setup, near, far
+#define CHURN(placement, level)                                                        \
+	{ SYSTEM, "churn", 64, "block", "copy", 0, placement, setup, near, far, level }
 
-const struct bench_case bench_peer_go[] = {
-	GO("rtt", 64, 0, "same"),
-	GO("rtt", 64, 0, "split"),
-	GO("churn", 64, 0, "same"),
-	GO("churn", 64, 0, "split"),
-	GO("oneway", 65536, 1, "same"),
-	GO("oneway", 65536, 1, "split"),
+#define ROWS                                                                           \
+	PEER_ROWS_TO_16M, CHURN("split", BENCH_QUICK), CHURN("same", BENCH_USUAL),     \
+	CHURN("free", BENCH_FULL)
+
+#define SYSTEM "go-smux"
+const struct bench_case bench_peer_go_smux[] = { ROWS, { 0 } };
+#undef SYSTEM
+
+#define SYSTEM "go-yamux"
+const struct bench_case bench_peer_go_yamux[] = { ROWS, { 0 } };
+
+/* What the suite "yamux" is held to. */
+const struct bench_case bench_yamux_go[] = {
+	PEER_RTT(64, "same", BENCH_QUICK),
+	PEER_RTT(64, "split", BENCH_QUICK),
+	CHURN("same", BENCH_QUICK),
+	CHURN("split", BENCH_QUICK),
+	PEER_ONEWAY(65536, "same", BENCH_QUICK),
+	PEER_ONEWAY(65536, "split", BENCH_QUICK),
 	{ 0 }
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// shmux-bench-go near|far TEST BYTES WARM_NS SLICE_NS: one end of a pair, which
-// does what the cases of tools/bench do, in the same order, over hashicorp/yamux.
+// shmux-bench-go-MUX near|far TEST BYTES WARM_NS SLICE_NS: one end of a pair, which
+// does what the cases of tools/bench do, in the same order, over that MUX.
 package main
 
 import (
@@ -11,9 +11,15 @@ import (
 	"os"
 	"strconv"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
+
+// session is one of a MUX, each of which has a file; a program is built with one.
+type session interface {
+	Open() (net.Conn, error)
+	Accept() (net.Conn, error)
+}
+
+var newSession func(conn net.Conn, client bool, bytes int) (session, error)
 
 func must(err error) {
 	if err != nil {
@@ -39,13 +45,13 @@ func get(r io.Reader, b []byte, seq uint64) {
 	check(b, seq)
 }
 
-func open(s *yamux.Session) net.Conn {
+func open(s session) net.Conn {
 	stream, err := s.Open()
 	must(err)
 	return stream
 }
 
-func accept(s *yamux.Session) net.Conn {
+func accept(s session) net.Conn {
 	stream, err := s.Accept()
 	must(err)
 	return stream
@@ -53,7 +59,7 @@ func accept(s *yamux.Session) net.Conn {
 
 // --- round trips on one stream -----------------------------------------------
 
-func nearRTT(s *yamux.Session, b []byte, f *figures) {
+func nearRTT(s session, b []byte, f *figures) {
 	stream := open(s)
 	f.start()
 	for n := uint64(0); ; n++ {
@@ -65,7 +71,7 @@ func nearRTT(s *yamux.Session, b []byte, f *figures) {
 	}
 }
 
-func farRTT(s *yamux.Session, b []byte) {
+func farRTT(s session, b []byte) {
 	stream := accept(s)
 	for n := uint64(0); ; n++ {
 		get(stream, b, n)
@@ -75,7 +81,7 @@ func farRTT(s *yamux.Session, b []byte) {
 
 // --- open a stream, have it echoed, close it ---------------------------------
 
-func nearChurn(s *yamux.Session, b []byte, f *figures) {
+func nearChurn(s session, b []byte, f *figures) {
 	f.start()
 	for n := uint64(0); ; n++ {
 		stream := open(s)
@@ -88,7 +94,7 @@ func nearChurn(s *yamux.Session, b []byte, f *figures) {
 	}
 }
 
-func farChurn(s *yamux.Session, b []byte) {
+func farChurn(s session, b []byte) {
 	for n := uint64(0); ; n++ {
 		stream := accept(s)
 		get(stream, b, n)
@@ -99,9 +105,9 @@ func farChurn(s *yamux.Session, b []byte) {
 
 // --- one way -----------------------------------------------------------------
 
-func nearOneway(s *yamux.Session, b []byte, f *figures) {
+func nearOneway(s session, b []byte, f *figures) {
 	stream := open(s)
-	_, err := stream.Write(b[:64])
+	_, err := stream.Write(b[:8])
 	must(err)
 	f.start()
 	for n := uint64(0); ; n++ {
@@ -112,20 +118,20 @@ func nearOneway(s *yamux.Session, b []byte, f *figures) {
 	}
 }
 
-func farOneway(s *yamux.Session, b []byte) {
+func farOneway(s session, b []byte) {
 	stream := accept(s)
-	_, err := io.ReadFull(stream, b[:64])
+	_, err := io.ReadFull(stream, b[:8])
 	must(err)
 	for n := uint64(0); ; n++ {
 		put(stream, b, n)
 	}
 }
 
-var near = map[string]func(*yamux.Session, []byte, *figures){
+var near = map[string]func(session, []byte, *figures){
 	"rtt": nearRTT, "churn": nearChurn, "oneway": nearOneway,
 }
 
-var far = map[string]func(*yamux.Session, []byte){
+var far = map[string]func(session, []byte){
 	"rtt": farRTT, "churn": farChurn, "oneway": farOneway,
 }
 
@@ -141,20 +147,16 @@ func main() {
 	}
 	conn, err := net.FileConn(os.Stdin)
 	must(err)
-	config := yamux.DefaultConfig()
-	config.EnableKeepAlive = false
 	b := make([]byte, number(os.Args[3]))
-	if end == "far" {
-		session, err := yamux.Server(conn, config)
-		must(err)
-		far[test](session, b)
-	}
-	session, err := yamux.Client(conn, config)
+	s, err := newSession(conn, end == "near", len(b))
 	must(err)
+	if end == "far" {
+		far[test](s, b)
+	}
 	f := &figures{
 		warm:  time.Duration(number(os.Args[4])),
 		slice: time.Duration(number(os.Args[5])),
 	}
-	near[test](session, b, f)
+	near[test](s, b, f)
 	f.report()
 }
