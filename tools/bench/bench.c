@@ -90,8 +90,8 @@ static const char usage[] =
 	"  --full         every row, however long it takes\n"
 	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
 	"                 then goes to standard error)\n"
-	"  --test NAME    only the rows of that test\n"
-	"  --system NAME  only the rows of that system\n"
+	"  --test NAME    only the rows of that test; with --quick too those that\n"
+	"  --system NAME  only the rows of that system; likewise\n"
 	"  --list         print the rows that would be measured, and measure nothing\n"
 	"  --help         show this text\n";
 
@@ -100,9 +100,16 @@ static const struct bench_table *tables_of(const struct wish *wish)
 	return wish->yamux ? yamux_tables : tables;
 }
 
+/* Who names a test or a system has most of its rows, however short the run. */
+static enum bench_level level_of(const struct wish *wish)
+{
+	return wish->level < BENCH_USUAL && (wish->test || wish->system) ? BENCH_USUAL :
+									   wish->level;
+}
+
 static bool wanted(const struct wish *wish, const struct bench_case *bc)
 {
-	return bc->level <= wish->level &&
+	return bc->level <= level_of(wish) &&
 	       (!wish->test || !strcmp(wish->test, bc->test)) &&
 	       (!wish->system || !strcmp(wish->system, bc->system));
 }
@@ -298,8 +305,9 @@ int bench_main(int argc, char **argv)
 /* The rows of the small table. */
 static bool is_brief(const struct bench_case *bc)
 {
-	return bench_report_is_brief(bc) && strcmp(bc->placement, "free") &&
-	       strcmp(bc->path, "zerocopy") && bc->batch <= 1 && !bench_many(bc);
+	return bc->level == BENCH_QUICK && bench_report_is_brief(bc) &&
+	       strcmp(bc->placement, "free") && strcmp(bc->path, "zerocopy") && bc->batch <= 1 &&
+	       !bench_many(bc);
 }
 
 int bench_brief(FILE *out, double seconds)

@@ -10,6 +10,9 @@
 
 #define PATIENCE_NS 2000000000ull
 
+/* The library's defaults, beyond which a case has to say more; and its least grant. */
+enum { WINDOW = 1 << 20, BACKLOG = 1024, STREAMS = 131072, FIRST_GRANT_MIN = 64 };
+
 int bench_shmux_setup(struct bench_run *run)
 {
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
@@ -20,16 +23,34 @@ int bench_yamux_setup(struct bench_run *run)
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, run->fds) ? -errno : 0;
 }
 
+/* What the case has many of, or large, each end must be ready to take. */
+void bench_session_options(const struct bench_run *run, struct shmux_session_options *options)
+{
+	const struct bench_case *bc = run->bc;
+
+	*options = (struct shmux_session_options){
+		.size = sizeof(*options),
+		.spin = !strcmp(bc->wait, "spin") ? SHMUX_SPIN_ENDLESS :
+			!strcmp(bc->wait, "block") ? SHMUX_SPIN_NONE :
+						     SHMUX_SPIN_ADAPTIVE,
+	};
+	if (bench_is_message(bc) && bc->bytes > WINDOW)
+		options->window = options->message_max = bc->bytes;
+	if (bc->streams > BACKLOG)
+		options->backlog = bc->streams;
+	if (bc->streams > STREAMS) {
+		options->streams_max = bc->streams;
+		options->first_grant = FIRST_GRANT_MIN;
+	}
+}
+
 static struct shmux_session *attach(struct bench_run *run, int fd, enum shmux_role role)
 {
-	struct shmux_session_options options = { .size = sizeof(options) };
-	const char *wait = run->bc->wait;
+	struct shmux_session_options options;
 	struct shmux_session *s;
 	int error;
 
-	options.spin = !strcmp(wait, "spin") ? SHMUX_SPIN_ENDLESS :
-		       !strcmp(wait, "block") ? SHMUX_SPIN_NONE :
-						SHMUX_SPIN_ADAPTIVE;
+	bench_session_options(run, &options);
 	if (!strcmp(run->bc->system, "yamux"))
 		error = shmux_session_yamux(fd, fd, role, &options, &s);
 	else
@@ -79,10 +100,11 @@ struct shmux_session *bench_far_session(struct bench_run *run)
 
 struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s)
 {
+	unsigned int kind = bench_is_message(run->bc) ? SHMUX_STREAM_MESSAGES : SHMUX_STREAM_BYTES;
 	struct shmux_stream *st;
 	int error;
 
-	error = shmux_session_open(s, SHMUX_STREAM_BYTES, &st);
+	error = shmux_session_open(s, kind, &st);
 	if (error)
 		bench_fail(run, "shmux_session_open", error);
 	return st;
@@ -97,6 +119,27 @@ struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_sessio
 	if (error)
 		bench_fail(run, "shmux_session_accept", error);
 	return st;
+}
+
+void bench_put_in_place(struct bench_run *run, struct shmux_stream *st, size_t bytes, uint64_t n)
+{
+	size_t part = shmux_stream_reserve_max(st);
+	struct shmux_span span;
+	ssize_t put;
+
+	if (part > bytes)
+		part = bytes;
+	for (size_t len = 0; len < bytes; len += part) {
+		if (part > bytes - len)
+			part = bytes - len;
+		put = shmux_stream_reserve(st, part, &span, 0);
+		if (put < 0)
+			bench_fail(run, "shmux_stream_reserve", put);
+		bench_fill(span.data, part, n);
+		put = shmux_stream_submit(st, &span, part, 0);
+		if (put < 0)
+			bench_fail(run, "shmux_stream_submit", put);
+	}
 }
 
 /* Sizes that the compiler should know, since it does in the limits. */

@@ -15,6 +15,15 @@ int bench_shmux_setup(struct bench_run *run);
 /* Setup: a pair of stream sockets, for the sessions of the system "yamux". */
 int bench_yamux_setup(struct bench_run *run);
 
+/* What is sent whole is received whole. */
+static inline bool bench_is_message(const struct bench_case *bc)
+{
+	return !strcmp(bc->path, "message");
+}
+
+/* The defaults, but for what the case asks for. */
+void bench_session_options(const struct bench_run *run, struct shmux_session_options *options);
+
 /* A session between the ends that waits as the case says; fails the run. */
 struct shmux_session *bench_near_session(struct bench_run *run);
 struct shmux_session *bench_far_session(struct bench_run *run);
@@ -22,7 +31,10 @@ struct shmux_session *bench_far_session(struct bench_run *run);
 /* In @near: the doorbells of @s count too. It must last until the end. */
 void bench_count_kicks(struct bench_run *run, struct shmux_session *s);
 
-/* @near opens byte streams, @far accepts them in the same order; both fail the run. */
+/*
+ * @near opens streams, of bytes unless the path is "message"; @far accepts them in
+ * the same order. Both fail the run.
+ */
 struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s);
 struct shmux_stream *bench_far_stream(struct bench_run *run, struct shmux_session *s);
 
@@ -47,6 +59,9 @@ static inline void bench_get(struct bench_run *run, struct shmux_stream *st, voi
 		len += got;
 	}
 }
+
+/* Writes message @n where the peer will read it, in as many spans as it takes. */
+void bench_put_in_place(struct bench_run *run, struct shmux_stream *st, size_t bytes, uint64_t n);
 
 /* Round trips on @st, until the time is up; and for ever. */
 void bench_near_echo(struct bench_run *run, struct shmux_stream *st);

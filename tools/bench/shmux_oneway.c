@@ -89,53 +89,99 @@ static void near(struct bench_run *run)
 static void far_zerocopy(struct bench_run *run)
 {
 	struct shmux_stream *st = begin_far(run);
-	size_t bytes = run->bc->bytes;
-	struct shmux_span span;
-	ssize_t put;
 
-	for (uint64_t n = 0;; n++) {
-		put = shmux_stream_reserve(st, bytes, &span, 0);
-		if (put < 0)
-			bench_fail(run, "shmux_stream_reserve", put);
-		bench_fill(span.data, bytes, n);
-		put = shmux_stream_submit(st, &span, bytes, 0);
-		if (put < 0)
-			bench_fail(run, "shmux_stream_submit", put);
-	}
+	for (uint64_t n = 0;; n++)
+		bench_put_in_place(run, st, run->bc->bytes, n);
 }
 
+/* A view may be part of a message, or more than one. */
 static void near_zerocopy(struct bench_run *run)
 {
 	struct shmux_stream *st = begin_near(run);
 	size_t bytes = run->bc->bytes, len = 0;
 	struct shmux_view view;
+	unsigned int nr;
 	uint64_t n = 0;
 
 	bench_start(run);
 	do {
 		ssize_t got = shmux_stream_take(st, &view, 0);
 
-		if (got <= 0 || len + got > bytes)
+		if (got <= 0)
 			bench_fail(run, "shmux_stream_take", got);
-		bench_check(run, view.data, got, n);
-		shmux_stream_release(st, &view);
-		len += got;
-		if (len == bytes) {
-			len = 0;
-			n++;
+		nr = 0;
+		for (const char *at = view.data; got;) {
+			size_t part = bytes - len < (size_t)got ? bytes - len : (size_t)got;
+
+			bench_check(run, at, part, n);
+			at += part;
+			got -= part;
+			len += part;
+			if (len == bytes) {
+				len = 0;
+				nr++;
+				n++;
+			}
 		}
-	} while (bench_took(run, !len));
+		shmux_stream_release(st, &view);
+	} while (bench_took(run, nr));
 }
 
+#define COPY bench_shmux_setup, near, far
 #define ZEROCOPY bench_shmux_setup, near_zerocopy, far_zerocopy
+/* Where both spin on one CPU a message takes milliseconds, too. */
+#define SLICE(bytes) ((bytes) < 16 << 20 ? 0.05 : 0.25)
+#define ROW(bytes, wait, batch, placement, level) \
+	{ "shmux", "oneway", bytes, wait, "copy", batch, placement, COPY, level, SLICE(bytes) }
+#define PLACED(bytes, wait, split, same, free) \
+	ROW(bytes, wait, 1, "split", split), ROW(bytes, wait, 1, "same", same), \
+	ROW(bytes, wait, 1, "free", free)
+#define IN_PLACE(bytes, level) \
+	{ "shmux", "oneway", bytes, "spin", "zerocopy", 1, "split", ZEROCOPY, level, \
+	  SLICE(bytes) }
+#define MESSAGE(bytes, wait, level) \
+	{ "shmux", "oneway", bytes, wait, "message", 1, "split", COPY, level, \
+	  SLICE(bytes) }
 
 const struct bench_case bench_shmux_oneway[] = {
-	{ "shmux", "oneway", 64, "spin", "copy", 1, "split", bench_shmux_setup, near, far },
-	{ "shmux", "oneway", 64, "spin", "copy", 64, "split", bench_shmux_setup, near, far },
-	{ "shmux", "oneway", 65536, "spin", "copy", 1, "split", bench_shmux_setup, near, far },
-	{ "shmux", "oneway", 64, "block", "copy", 1, "same", bench_shmux_setup, near, far },
-	{ "shmux", "oneway", 65536, "block", "copy", 1, "same", bench_shmux_setup, near, far },
-	{ "shmux", "oneway", 65536, "spin", "zerocopy", 1, "split", ZEROCOPY },
+	/*               two CPUs,    one,         not pinned */
+	PLACED(64, "spin", BENCH_QUICK, BENCH_USUAL, BENCH_USUAL),
+	PLACED(64, "adaptive", BENCH_USUAL, BENCH_USUAL, BENCH_USUAL),
+	PLACED(64, "block", BENCH_USUAL, BENCH_QUICK, BENCH_USUAL),
+	ROW(64, "spin", 64, "split", BENCH_QUICK),
+	ROW(64, "adaptive", 64, "split", BENCH_USUAL),
+	ROW(64, "block", 64, "split", BENCH_USUAL),
+	ROW(64, "block", 64, "same", BENCH_FULL),
+	PLACED(8, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(8, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(8, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(1024, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1024, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1024, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(4096, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(4096, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(4096, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(65536, "spin", BENCH_QUICK, BENCH_USUAL, BENCH_USUAL),
+	PLACED(65536, "adaptive", BENCH_USUAL, BENCH_USUAL, BENCH_USUAL),
+	PLACED(65536, "block", BENCH_USUAL, BENCH_QUICK, BENCH_USUAL),
+	PLACED(1 << 20, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1 << 20, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1 << 20, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(16 << 20, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(16 << 20, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(16 << 20, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	IN_PLACE(64, BENCH_FULL),
+	IN_PLACE(1024, BENCH_FULL),
+	IN_PLACE(4096, BENCH_USUAL),
+	IN_PLACE(65536, BENCH_QUICK),
+	IN_PLACE(1 << 20, BENCH_USUAL),
+	IN_PLACE(16 << 20, BENCH_USUAL),
+	MESSAGE(64, "spin", BENCH_USUAL),
+	MESSAGE(65536, "spin", BENCH_USUAL),
+	MESSAGE(1 << 20, "spin", BENCH_FULL),
+	MESSAGE(16 << 20, "spin", BENCH_USUAL),
+	MESSAGE(16 << 20, "adaptive", BENCH_FULL),
+	MESSAGE(16 << 20, "block", BENCH_FULL),
 	{ 0 }
 };
 

@@ -16,27 +16,6 @@ static void far_copy(struct bench_run *run)
 
 /* --- zero copy: written and read where they lie --------------------------- */
 
-static void put_in_place(struct bench_run *run, struct shmux_stream *st, size_t bytes, uint64_t n)
-{
-	size_t part = shmux_stream_reserve_max(st);
-	struct shmux_span span;
-	ssize_t put;
-
-	if (part > bytes)
-		part = bytes;
-	for (size_t len = 0; len < bytes; len += part) {
-		if (part > bytes - len)
-			part = bytes - len;
-		put = shmux_stream_reserve(st, part, &span, 0);
-		if (put < 0)
-			bench_fail(run, "shmux_stream_reserve", put);
-		bench_fill(span.data, part, n);
-		put = shmux_stream_submit(st, &span, part, 0);
-		if (put < 0)
-			bench_fail(run, "shmux_stream_submit", put);
-	}
-}
-
 static void get_in_place(struct bench_run *run, struct shmux_stream *st, size_t bytes, uint64_t n)
 {
 	struct shmux_view view;
@@ -59,7 +38,7 @@ static void near_zerocopy(struct bench_run *run)
 
 	bench_start(run);
 	do {
-		put_in_place(run, st, bytes, n);
+		bench_put_in_place(run, st, bytes, n);
 		get_in_place(run, st, bytes, ~n++);
 	} while (bench_lap(run));
 }
@@ -71,7 +50,7 @@ static void far_zerocopy(struct bench_run *run)
 
 	for (uint64_t n = 0;; n++) {
 		get_in_place(run, st, bytes, n);
-		put_in_place(run, st, bytes, ~n);
+		bench_put_in_place(run, st, bytes, ~n);
 	}
 }
 
@@ -95,18 +74,56 @@ static void near_idle(struct bench_run *run)
 #define COPY bench_shmux_setup, near_copy, far_copy
 #define ZEROCOPY bench_shmux_setup, near_zerocopy, far_zerocopy
 
+/* Where both spin on one CPU a message takes milliseconds, too. */
+#define SLICE(bytes) ((bytes) < 16 << 20 ? 0.05 : 0.25)
+#define ROW(bytes, wait, placement, level) \
+	{ "shmux", "rtt", bytes, wait, "copy", 0, placement, COPY, level, SLICE(bytes) }
+#define PLACED(bytes, wait, split, same, free) \
+	ROW(bytes, wait, "split", split), ROW(bytes, wait, "same", same), \
+	ROW(bytes, wait, "free", free)
+#define IN_PLACE(bytes, level) \
+	{ "shmux", "rtt", bytes, "spin", "zerocopy", 0, "split", ZEROCOPY, level, \
+	  SLICE(bytes) }
+#define MESSAGE(bytes, wait, level) \
+	{ "shmux", "rtt", bytes, wait, "message", 0, "split", COPY, level, \
+	  SLICE(bytes) }
+
 const struct bench_case bench_shmux_rtt[] = {
-	{ "shmux", "rtt", 64, "spin", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 48, "spin", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 4096, "spin", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 65536, "spin", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 65536, "spin", "zerocopy", 0, "split", ZEROCOPY },
-	{ "shmux", "rtt", 64, "adaptive", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 64, "block", "copy", 0, "same", COPY },
-	{ "shmux", "rtt", 64, "block", "copy", 0, "split", COPY },
-	{ "shmux", "rtt", 64, "block", "copy", 0, "free", COPY },
-	{ "shmux", "rtt", 4096, "block", "copy", 0, "same", COPY },
-	{ "shmux", "rtt", 65536, "block", "copy", 0, "same", COPY },
+	/*               two CPUs,    one,         not pinned */
+	PLACED(64, "spin", BENCH_QUICK, BENCH_USUAL, BENCH_USUAL),
+	PLACED(64, "adaptive", BENCH_QUICK, BENCH_USUAL, BENCH_USUAL),
+	PLACED(64, "block", BENCH_QUICK, BENCH_QUICK, BENCH_QUICK),
+	PLACED(8, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(8, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(8, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(48, "spin", BENCH_QUICK, BENCH_FULL, BENCH_FULL),
+	PLACED(1024, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1024, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1024, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(4096, "spin", BENCH_QUICK, BENCH_FULL, BENCH_FULL),
+	PLACED(4096, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(4096, "block", BENCH_USUAL, BENCH_QUICK, BENCH_FULL),
+	PLACED(65536, "spin", BENCH_QUICK, BENCH_USUAL, BENCH_USUAL),
+	PLACED(65536, "adaptive", BENCH_USUAL, BENCH_USUAL, BENCH_USUAL),
+	PLACED(65536, "block", BENCH_USUAL, BENCH_QUICK, BENCH_USUAL),
+	PLACED(1 << 20, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1 << 20, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(1 << 20, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	PLACED(16 << 20, "spin", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(16 << 20, "adaptive", BENCH_USUAL, BENCH_FULL, BENCH_FULL),
+	PLACED(16 << 20, "block", BENCH_USUAL, BENCH_USUAL, BENCH_FULL),
+	IN_PLACE(64, BENCH_FULL),
+	IN_PLACE(1024, BENCH_FULL),
+	IN_PLACE(4096, BENCH_USUAL),
+	IN_PLACE(65536, BENCH_QUICK),
+	IN_PLACE(1 << 20, BENCH_USUAL),
+	IN_PLACE(16 << 20, BENCH_USUAL),
+	MESSAGE(64, "spin", BENCH_USUAL),
+	MESSAGE(65536, "spin", BENCH_USUAL),
+	MESSAGE(1 << 20, "spin", BENCH_FULL),
+	MESSAGE(16 << 20, "spin", BENCH_USUAL),
+	MESSAGE(16 << 20, "adaptive", BENCH_FULL),
+	MESSAGE(16 << 20, "block", BENCH_FULL),
 	{ 0 }
 };
 
