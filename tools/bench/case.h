@@ -287,7 +287,7 @@ static inline bool bench_took(struct bench_run *run, unsigned int nr)
 		return true;
 	}
 	run->nr_messages += nr;
-	if (__builtin_expect(now < run->until, 1))
+	if (__builtin_expect(now < run->until || !run->nr_messages, 1))
 		return true;
 	bench_end(run);
 	return false;
