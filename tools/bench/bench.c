@@ -17,6 +17,7 @@
 #include "peer_absent.h"
 #include "report.h"
 #include "say.h"
+#include "shmux_sessions.h"
 
 static const struct bench_table tables[] = {
 	{ bench_limit_cacheline },
@@ -42,6 +43,9 @@ static const struct bench_table tables[] = {
 	{ bench_shmux_oneway },
 	{ bench_shmux_churn },
 	{ bench_shmux_stalled },
+	{ bench_shmux_streams },
+	{ bench_shmux_sessions },
+	{ bench_shmux_sessions_many, bench_sessions_many_absent },
 	{ 0 }
 };
 

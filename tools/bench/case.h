@@ -114,6 +114,9 @@ extern const struct bench_case bench_shmux_rtt[];
 extern const struct bench_case bench_shmux_oneway[];
 extern const struct bench_case bench_shmux_churn[];
 extern const struct bench_case bench_shmux_stalled[];
+extern const struct bench_case bench_shmux_streams[];
+extern const struct bench_case bench_shmux_sessions[];
+extern const struct bench_case bench_shmux_sessions_many[];
 
 /* The suite "yamux": the same over a plain socketpair, by our yamux, by Go's. */
 extern const struct bench_case bench_yamux_floor[];
@@ -154,6 +157,7 @@ struct bench_run {
 	uint64_t last;			/* @near's clock: last reading */
 
 	uint64_t nr_messages;		/* received between @from and @last */
+	uint32_t per_sample;		/* round trips that each sample is of; 0: one */
 	uint32_t nr_samples;
 	uint32_t *samples;		/* ticks */
 

@@ -8,7 +8,7 @@
 #include "measure.h"
 
 #define BENCH_WARM 0.2		/* share of a slice */
-#define BENCH_PATIENCE 10.0	/* seconds after which a silent case is given up */
+#define BENCH_PATIENCE 30.0	/* seconds after which a silent case is given up */
 
 /*
  * Begins a slice of @seconds of @bc, beside which each end is traced, and stops at

@@ -64,9 +64,14 @@ double bench_most(const struct bench_result *r, enum bench_figure figure)
 	return r ? quantile(r->figures[figure], r->nr_rounds, 1) : NAN;
 }
 
+static uint64_t nr_round_trips(const struct bench_run *run)
+{
+	return (uint64_t)run->nr_samples * (run->per_sample ? run->per_sample : 1);
+}
+
 uint64_t bench_nr_messages(const struct bench_run *run)
 {
-	return run->nr_samples ? 2ull * run->nr_samples : run->nr_messages;
+	return run->nr_samples ? 2 * nr_round_trips(run) : run->nr_messages;
 }
 
 double bench_calls(const struct bench_result *r)
@@ -107,7 +112,7 @@ static void keep_times(struct bench *b, struct bench_result *r)
 	set(r, BENCH_P99, sample_at(b, 0.99));
 	set(r, BENCH_P999, sample_at(b, 0.999));
 	set(r, BENCH_MAX, run->samples[nr - 1] / b->ticks_per_ns);
-	set(r, BENCH_RATE, nr * b->ticks_per_ns * 1e9 / sum);
+	set(r, BENCH_RATE, nr_round_trips(run) * b->ticks_per_ns * 1e9 / sum);
 	r->nr_samples += nr;
 }
 

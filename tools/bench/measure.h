@@ -19,7 +19,7 @@ enum bench_figure {
 	BENCH_P99,		/* NAN if there are less than 100 samples */
 	BENCH_P999,		/* 1000 */
 	BENCH_MAX,
-	BENCH_RATE,		/* samples a second, or messages if one way */
+	BENCH_RATE,		/* round trips a second, or messages if one way */
 	BENCH_NEAR_CPU,		/* ns */
 	BENCH_FAR_CPU,
 	BENCH_SLEEPS,		/* of both ends */

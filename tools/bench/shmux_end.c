@@ -75,15 +75,6 @@ static uint64_t count_kicks(void)
 	return kicks;
 }
 
-struct shmux_session *bench_near_session(struct bench_run *run)
-{
-	struct shmux_session *s = attach(run, run->fds[0], SHMUX_ROLE_DIALLER);
-
-	if (strcmp(run->bc->system, "yamux"))
-		bench_count_kicks(run, s);
-	return s;
-}
-
 void bench_count_kicks(struct bench_run *run, struct shmux_session *s)
 {
 	sessions = reallocarray(sessions, nr_sessions + 1, sizeof(*sessions));
@@ -93,9 +84,28 @@ void bench_count_kicks(struct bench_run *run, struct shmux_session *s)
 	run->kicks = count_kicks;
 }
 
+struct shmux_session *bench_near_session_at(struct bench_run *run, int fd)
+{
+	struct shmux_session *s = attach(run, fd, SHMUX_ROLE_DIALLER);
+
+	if (strcmp(run->bc->system, "yamux"))
+		bench_count_kicks(run, s);
+	return s;
+}
+
+struct shmux_session *bench_far_session_at(struct bench_run *run, int fd)
+{
+	return attach(run, fd, SHMUX_ROLE_ACCEPTOR);
+}
+
+struct shmux_session *bench_near_session(struct bench_run *run)
+{
+	return bench_near_session_at(run, run->fds[0]);
+}
+
 struct shmux_session *bench_far_session(struct bench_run *run)
 {
-	return attach(run, run->fds[1], SHMUX_ROLE_ACCEPTOR);
+	return bench_far_session_at(run, run->fds[1]);
 }
 
 struct shmux_stream *bench_near_stream(struct bench_run *run, struct shmux_session *s)

@@ -28,6 +28,10 @@ void bench_session_options(const struct bench_run *run, struct shmux_session_opt
 struct shmux_session *bench_near_session(struct bench_run *run);
 struct shmux_session *bench_far_session(struct bench_run *run);
 
+/* The same over another pair, an end of which is @fd: the session's from now on. */
+struct shmux_session *bench_near_session_at(struct bench_run *run, int fd);
+struct shmux_session *bench_far_session_at(struct bench_run *run, int fd);
+
 /* In @near: the doorbells of @s count too. It must last until the end. */
 void bench_count_kicks(struct bench_run *run, struct shmux_session *s);
 
