@@ -46,6 +46,12 @@ static const struct bench_table tables[] = {
 	{ bench_shmux_streams },
 	{ bench_shmux_sessions },
 	{ bench_shmux_sessions_many, bench_sessions_many_absent },
+	{ bench_shmux_threads },
+	{ bench_shmux_slow },
+	{ bench_shmux_flood },
+	{ bench_shmux_mass },
+	{ bench_shmux_open },
+	{ bench_shmux_dial },
 	{ 0 }
 };
 

@@ -117,6 +117,12 @@ extern const struct bench_case bench_shmux_stalled[];
 extern const struct bench_case bench_shmux_streams[];
 extern const struct bench_case bench_shmux_sessions[];
 extern const struct bench_case bench_shmux_sessions_many[];
+extern const struct bench_case bench_shmux_threads[];
+extern const struct bench_case bench_shmux_slow[];
+extern const struct bench_case bench_shmux_flood[];
+extern const struct bench_case bench_shmux_mass[];
+extern const struct bench_case bench_shmux_open[];
+extern const struct bench_case bench_shmux_dial[];
 
 /* The suite "yamux": the same over a plain socketpair, by our yamux, by Go's. */
 extern const struct bench_case bench_yamux_floor[];
@@ -173,6 +179,8 @@ struct bench_run {
 	_Atomic uint32_t done;		/* what an end suffers from now on is no failure */
 	_Atomic uint32_t settled;	/* idle: set when nothing more will be said */
 	uint64_t stalled_bytes;		/* stalled-rtt: what the stalled stream took */
+	uint64_t idle_bytes;		/* open: what the streams take at both ends */
+	uint64_t peak_bytes;		/* resident at once until the end, summed over both */
 	char failure[160];
 };
 

@@ -146,6 +146,9 @@ static void keep(struct bench *b, struct bench_result *r)
 	keep_costs(run, r);
 	r->nr_messages += bench_nr_messages(run);
 	r->stalled_bytes = run->stalled_bytes;
+	r->idle_bytes = run->idle_bytes;
+	if (r->peak_bytes < run->peak_bytes)
+		r->peak_bytes = run->peak_bytes;
 	r->nr_rounds++;
 }
 

@@ -40,7 +40,8 @@ struct bench_result {
 	unsigned int nr_rounds;
 	double figures[BENCH_NR_FIGURES][BENCH_MAX_ROUNDS];
 	uint64_t nr_samples, nr_messages;	/* of all rounds */
-	uint64_t stalled_bytes;
+	uint64_t stalled_bytes, idle_bytes;	/* of the last round */
+	uint64_t peak_bytes;		/* of both ends, where it was most */
 	struct bench_calls calls;
 	bool failed;
 };

@@ -4,8 +4,7 @@
  *
  * One stream in each. In turn, one round trip at a time ("sessions-rtt"); or all at
  * once ("mass"): a message is written to each, then all the answers are read, and
- * that is one sample. Nothing blocks but the loop: an end that waited for credit on
- * one session would not serve the others.
+ * that is one sample.
  */
 #include "shmux_sessions.h"
 
@@ -15,91 +14,75 @@
 #include <sys/socket.h>
 
 #include "pairs.h"
-#include "shmux_end.h"
+#include "shmux_conn.h"
 
 /* What a session takes: the socket, the bell, the peer's death, and what tells of them. */
 enum { FDS_EACH = 4, FDS_MORE = 64, MASS = 4096 };
 
-struct conn {
+struct member {
 	struct shmux_session *s;
-	struct shmux_stream *st;
-	char *in, *out;		/* a message each */
-	size_t got, sent;	/* bytes of them */
-	uint64_t n;		/* messages that have come */
+	struct bench_conn conn;		/* its stream is NULL until it has come */
 };
 
 struct loop {
 	struct bench_run *run;
 	int epoll;
-	struct conn *conns;
-	char *payload;		/* the buffers of all */
-	void (*heard)(struct loop *loop, struct conn *c);	/* a whole message */
+	struct member *members;
+	char *payload;			/* the messages of all */
+	bool (*heard)(struct bench_conn *c);	/* takes a message, if there is one */
 };
 
-/* What there is room for. */
-static void push(struct loop *loop, struct conn *c)
+static void loop_init(struct loop *loop, struct bench_run *run,
+		      bool (*heard)(struct bench_conn *c))
 {
-	size_t bytes = loop->run->bc->bytes;
-
-	while (c->sent < bytes) {
-		ssize_t put = shmux_stream_try_write(c->st, c->out + c->sent, bytes - c->sent);
-
-		if (put == -EAGAIN)
-			return;
-		if (put < 0)
-			bench_fail(loop->run, "shmux_stream_try_write", put);
-		c->sent += put;
-	}
+	bench_want_fds(run);
+	*loop = (struct loop){
+		.run = run,
+		.epoll = epoll_create1(EPOLL_CLOEXEC),
+		.members = bench_buffer(run, run->bc->sessions * sizeof(*loop->members)),
+		.payload = bench_buffer(run, 2 * run->bc->sessions * run->bc->bytes),
+		.heard = heard,
+	};
+	if (loop->epoll < 0)
+		bench_fail(run, "epoll_create1", errno);
 }
 
-static void say(struct loop *loop, struct conn *c, uint64_t word)
-{
-	bench_fill(c->out, loop->run->bc->bytes, word);
-	c->sent = 0;
-	push(loop, c);
-}
-
-/* Return: how many whole messages have come. */
-static unsigned int pull(struct loop *loop, struct conn *c)
-{
-	size_t bytes = loop->run->bc->bytes;
-	unsigned int nr = 0;
-
-	for (;;) {
-		ssize_t got = shmux_stream_try_read(c->st, c->in + c->got, bytes - c->got);
-
-		if (got == -EAGAIN)
-			return nr;
-		if (got <= 0)
-			bench_fail(loop->run, "shmux_stream_try_read", got);
-		c->got += got;
-		if (c->got < bytes)
-			continue;
-		c->got = 0;
-		loop->heard(loop, c);
-		c->n++;
-		nr++;
-	}
-}
-
-static unsigned int serve(struct loop *loop, struct conn *c)
+/* Return: how many messages have come. */
+static unsigned int serve(struct loop *loop, struct member *m)
 {
 	enum { MAX = 4 };
 	struct shmux_event events[MAX];
+	unsigned int nr = 0;
 	int n;
 
 	do {
-		n = shmux_session_pump(c->s, events, MAX);
+		n = shmux_session_pump(m->s, events, MAX);
 		if (n < 0)
 			bench_fail(loop->run, "shmux_session_pump", n);
 		for (int i = 0; i < n; i++)
 			if (events[i].events & SHMUX_EVENT_ACCEPT)
-				c->st = bench_far_stream(loop->run, c->s);
+				m->conn.st = bench_far_stream(loop->run, m->s);
 	} while (n == MAX);
-	if (!c->st)
+	if (!m->conn.st)
 		return 0;
-	push(loop, c);
-	return pull(loop, c);
+	bench_conn_push(&m->conn);
+	while (loop->heard(&m->conn))
+		nr++;
+	return nr;
+}
+
+/* The first pump has the descriptor tell from then on. */
+static void add(struct loop *loop, unsigned int i, struct shmux_session *s,
+		struct shmux_stream *st)
+{
+	struct member *m = &loop->members[i];
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = m };
+
+	m->s = s;
+	bench_conn_init(&m->conn, loop->run, st, loop->payload + 2 * i * loop->run->bc->bytes);
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, shmux_session_fd(s), &event))
+		bench_fail(loop->run, "epoll_ctl", errno);
+	serve(loop, m);
 }
 
 /* Until @nr messages have come. */
@@ -118,64 +101,42 @@ static void serve_until(struct loop *loop, unsigned int nr)
 	}
 }
 
-/* The first pump has the descriptor tell from then on. */
-static void add(struct loop *loop, struct conn *c)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
-	size_t bytes = loop->run->bc->bytes;
-
-	c->in = loop->payload + 2 * (c - loop->conns) * bytes;
-	c->out = c->in + bytes;
-	c->sent = bytes;
-	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, shmux_session_fd(c->s), &event))
-		bench_fail(loop->run, "epoll_ctl", errno);
-	serve(loop, c);
-}
-
-static void loop_init(struct loop *loop, struct bench_run *run,
-		      void (*heard)(struct loop *loop, struct conn *c))
-{
-	bench_want_fds(run);
-	loop->run = run;
-	loop->heard = heard;
-	loop->conns = bench_buffer(run, run->bc->sessions * sizeof(*loop->conns));
-	loop->payload = bench_buffer(run, 2 * run->bc->sessions * run->bc->bytes);
-	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll < 0)
-		bench_fail(run, "epoll_create1", errno);
-}
-
 /* --- near ----------------------------------------------------------------- */
 
-static void heard_answer(struct loop *loop, struct conn *c)
+static bool heard_answer(struct bench_conn *c)
 {
-	bench_check(loop->run, c->in, loop->run->bc->bytes, ~c->n);
+	return bench_conn_pull(c, ~c->n);
 }
 
 static void begin_near(struct loop *loop, struct bench_run *run)
 {
 	loop_init(loop, run, heard_answer);
 	for (unsigned int i = 0; i < run->bc->sessions; i++) {
-		struct conn *c = &loop->conns[i];
+		int fd = bench_near_pair(run, SOCK_SEQPACKET);
+		struct shmux_session *s = bench_near_session_at(run, fd);
 
-		c->s = bench_near_session_at(run, bench_near_pair(run, SOCK_SEQPACKET));
-		c->st = bench_near_stream(run, c->s);
-		add(loop, c);
+		add(loop, i, s, bench_near_stream(run, s));
 	}
+}
+
+static void ask(struct loop *loop, unsigned int i)
+{
+	struct bench_conn *c = &loop->members[i].conn;
+
+	bench_conn_say(c, c->n);
 }
 
 static void near_rtt(struct bench_run *run)
 {
 	struct loop loop;
+	uint64_t n = 0;
 
 	begin_near(&loop, run);
 	bench_start(run);
-	for (unsigned int i = 0;; i = (i + 1) % run->bc->sessions) {
-		say(&loop, &loop.conns[i], loop.conns[i].n);
+	do {
+		ask(&loop, n++ % run->bc->sessions);
 		serve_until(&loop, 1);
-		if (!bench_lap(run))
-			break;
-	}
+	} while (bench_lap(run));
 }
 
 static void near_mass(struct bench_run *run)
@@ -187,17 +148,21 @@ static void near_mass(struct bench_run *run)
 	bench_start(run);
 	do {
 		for (unsigned int i = 0; i < run->bc->sessions; i++)
-			say(&loop, &loop.conns[i], loop.conns[i].n);
+			ask(&loop, i);
 		serve_until(&loop, run->bc->sessions);
 	} while (bench_lap(run));
 }
 
 /* --- far ------------------------------------------------------------------ */
 
-static void heard_question(struct loop *loop, struct conn *c)
+static bool heard_question(struct bench_conn *c)
 {
-	bench_check(loop->run, c->in, loop->run->bc->bytes, c->n);
-	say(loop, c, ~c->n);
+	uint64_t n = c->n;
+
+	if (!bench_conn_pull(c, n))
+		return false;
+	bench_conn_say(c, ~n);
+	return true;
 }
 
 static void far(struct bench_run *run)
@@ -205,10 +170,8 @@ static void far(struct bench_run *run)
 	struct loop loop;
 
 	loop_init(&loop, run, heard_question);
-	for (unsigned int i = 0; i < run->bc->sessions; i++) {
-		loop.conns[i].s = bench_far_session_at(run, bench_far_pair(run));
-		add(&loop, &loop.conns[i]);
-	}
+	for (unsigned int i = 0; i < run->bc->sessions; i++)
+		add(&loop, i, bench_far_session_at(run, bench_far_pair(run)), NULL);
 	for (;;)
 		serve_until(&loop, 1);
 }

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "case.h"
@@ -26,23 +27,38 @@ double bench_cpu_of(pid_t pid)
 	return ts.tv_sec + ts.tv_nsec * 1e-9;
 }
 
+/* The number behind @key in a file of the kernel's. Return: 0 if there is none. */
+static unsigned long long number_in(const char *path, const char *key)
+{
+	unsigned long long found = 0;
+	size_t len = strlen(key);
+	FILE *file = fopen(path, "re");
+	char line[256];
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, len))
+			found = strtoull(line + len, NULL, 10);
+	fclose(file);
+	return found;
+}
+
 /* Return: 0 if it has ended meanwhile. */
 static double sleeps_of_thread(pid_t pid, const char *tid)
 {
-	char path[64], line[256];
-	unsigned long long nr;
-	double found = 0;
-	FILE *status;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%.20s/status", (int)pid, tid);
-	status = fopen(path, "re");
-	if (!status)
-		return 0;
-	while (fgets(line, sizeof(line), status))
-		if (sscanf(line, "voluntary_ctxt_switches: %llu", &nr) == 1)
-			found = nr;
-	fclose(status);
-	return found;
+	return number_in(path, "voluntary_ctxt_switches:");
+}
+
+static uint64_t peak_of(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	return number_in(path, "VmHWM:") * 1024;
 }
 
 double bench_sleeps_of(pid_t pid)
@@ -90,4 +106,5 @@ void bench_end(struct bench_run *run)
 	run->ended = 1;
 	look_at_clocks(run, &run->after);
 	look_at_counts(run, &run->after);
+	run->peak_bytes = peak_of(run->pids[BENCH_NEAR]) + peak_of(run->pids[BENCH_FAR]);
 }
