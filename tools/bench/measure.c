@@ -190,7 +190,7 @@ int bench_add(struct bench *b, const struct bench_case *bc, const char *absent)
 
 static bool is_oneway(const struct bench_case *bc)
 {
-	return strstr(bc->test, "oneway") || strstr(bc->test, "stream");
+	return strstr(bc->test, "oneway") || !strcmp(bc->test, "copy-stream");
 }
 
 /* What will be compared comes together: same kind, same CPUs, about as long. */
