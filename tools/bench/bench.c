@@ -46,6 +46,7 @@ static const struct bench_table tables[] = {
 	{ bench_shmux_streams },
 	{ bench_shmux_sessions },
 	{ bench_shmux_sessions_many, bench_sessions_many_absent },
+	{ bench_shmux_sessions_most, bench_sessions_most_absent },
 	{ bench_shmux_threads },
 	{ bench_shmux_slow },
 	{ bench_shmux_flood },
@@ -100,8 +101,8 @@ static const char usage[] =
 	"  --full         every row, however long it takes\n"
 	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
 	"                 then goes to standard error)\n"
-	"  --test NAME    only the rows of that test; with --quick too those that\n"
-	"  --system NAME  only the rows of that system; likewise\n"
+	"  --test NAME    only the rows of that test, with --quick too as many as without\n"
+	"  --system NAME  only the rows of that system, likewise\n"
 	"  --list         print the rows that would be measured, and measure nothing\n"
 	"  --help         show this text\n";
 

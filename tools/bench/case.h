@@ -117,6 +117,7 @@ extern const struct bench_case bench_shmux_stalled[];
 extern const struct bench_case bench_shmux_streams[];
 extern const struct bench_case bench_shmux_sessions[];
 extern const struct bench_case bench_shmux_sessions_many[];
+extern const struct bench_case bench_shmux_sessions_most[];
 extern const struct bench_case bench_shmux_threads[];
 extern const struct bench_case bench_shmux_slow[];
 extern const struct bench_case bench_shmux_flood[];

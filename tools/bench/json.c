@@ -76,6 +76,8 @@ static void print_row(const struct bench_result *r, FILE *out)
 	print_number(out, "calls", bench_calls(r), 4, ", ");
 	print_number(out, "sleeps", bench_median(r, BENCH_SLEEPS), 4, ", ");
 	print_number(out, "kicks", bench_median(r, BENCH_KICKS), 4, ", ");
+	print_number(out, "peak_bytes", r->peak_bytes ? r->peak_bytes : NAN, 0, ", ");
+	print_number(out, "idle_bytes", r->idle_bytes ? r->idle_bytes : NAN, 0, ", ");
 	print_number(out, "rounds", r->nr_rounds, 0, ", ");
 	print_number(out, "messages", r->nr_messages, 0, "}");
 }

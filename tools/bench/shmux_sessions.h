@@ -7,7 +7,8 @@
 
 #include "case.h"
 
-/* Of bench_shmux_sessions_many. Return: see struct bench_table. */
+/* Of bench_shmux_sessions_many, and of _most. Return: see struct bench_table. */
 const char *bench_sessions_many_absent(void);
+const char *bench_sessions_most_absent(void);
 
 #endif
