@@ -36,7 +36,7 @@ static void far(struct bench_run *run)
 
 #define ROW(nr, wait, placement, level) \
 	{ "shmux", "flood", BYTES, wait, "copy", 0, placement, bench_shmux_setup, near, far, \
-	  level, 0.05, .depth = nr }
+	  level, 0.05, .depth = (nr) }
 #define DEPTHS(wait, placement, level) \
 	ROW(1, wait, placement, level), ROW(8, wait, placement, level), \
 	ROW(32, wait, placement, level), ROW(128, wait, placement, level), \

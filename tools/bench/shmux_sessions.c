@@ -40,7 +40,7 @@ static void loop_init(struct loop *loop, struct bench_run *run,
 		.run = run,
 		.epoll = epoll_create1(EPOLL_CLOEXEC),
 		.members = bench_buffer(run, run->bc->sessions * sizeof(*loop->members)),
-		.payload = bench_buffer(run, 2 * run->bc->sessions * run->bc->bytes),
+		.payload = bench_buffer(run, 2 * run->bc->bytes * run->bc->sessions),
 		.heard = heard,
 	};
 	if (loop->epoll < 0)
@@ -80,7 +80,7 @@ static void add(struct loop *loop, unsigned int i, struct shmux_session *s,
 	int fd = shmux_session_fd(s);
 
 	m->s = s;
-	bench_conn_init(&m->conn, loop->run, st, loop->payload + 2 * i * loop->run->bc->bytes);
+	bench_conn_init(&m->conn, loop->run, st, loop->payload + 2 * loop->run->bc->bytes * i);
 	if (fd < 0)
 		bench_fail(loop->run, "shmux_session_fd", fd);
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event))
@@ -181,10 +181,10 @@ static void far(struct bench_run *run)
 
 #define RTT(nr, level) \
 	{ "shmux", "sessions-rtt", 64, "block", "copy", 0, "split", bench_shmux_setup, near_rtt, \
-	  far, level, 0.05, .sessions = nr }
+	  far, level, 0.05, .sessions = (nr) }
 #define IN_MASS(bytes, nr, slice, level) \
 	{ "shmux", "mass", bytes, "block", "copy", 0, "split", bench_shmux_setup, near_mass, far, \
-	  level, slice, .sessions = nr }
+	  level, slice, .sessions = (nr) }
 
 const struct bench_case bench_shmux_sessions[] = {
 	RTT(1, BENCH_USUAL),

@@ -88,10 +88,10 @@ static void far_oneway(struct bench_run *run)
 
 #define RTT(nr, wait, level) \
 	{ "shmux", "streams-rtt", BYTES, wait, "copy", 0, "split", bench_shmux_setup, \
-	  near_rtt, far_rtt, level, 0.05, .streams = nr }
+	  near_rtt, far_rtt, level, 0.05, .streams = (nr) }
 #define ONEWAY(nr, wait, level) \
 	{ "shmux", "streams-oneway", BYTES, wait, "copy", 1, "split", bench_shmux_setup, \
-	  near_oneway, far_oneway, level, 0.05, .streams = nr }
+	  near_oneway, far_oneway, level, 0.05, .streams = (nr) }
 
 const struct bench_case bench_shmux_streams[] = {
 	RTT(1, "spin", BENCH_USUAL),

@@ -13,9 +13,9 @@
 enum { MAX_THREADS = 4, READ_MAX = 65536 };
 
 struct worker {
+	_Alignas(64) _Atomic uint64_t nr;	/* messages received */
 	struct bench_run *run;
 	struct shmux_stream *st;
-	_Alignas(64) _Atomic uint64_t nr;	/* messages received */
 };
 
 static struct worker workers[MAX_THREADS];
@@ -118,7 +118,7 @@ static void near(struct bench_run *run)
 
 #define ROW(bytes, wait, placement, nr, level) \
 	{ "shmux", "threads-oneway", bytes, wait, "copy", 1, placement, bench_shmux_setup, near, \
-	  far, level, 0.05, .threads = nr }
+	  far, level, 0.05, .threads = (nr) }
 #define THREADS(bytes, wait, placement, level) \
 	ROW(bytes, wait, placement, 1, level), ROW(bytes, wait, placement, 2, level), \
 	ROW(bytes, wait, placement, 4, level)
