@@ -88,6 +88,7 @@ libtest_src := $(wildcard tests/lib/*.c)
 trust_src   := $(wildcard tests/trust/*.c)
 tooltest_src := $(wildcard tests/tool/*.c)
 interop_src := $(wildcard tests/interop/*.c)
+count_src   := $(wildcard tests/count/*.c)
 preload_src := $(wildcard tests/preload/*.c)
 fuzz_src    := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
@@ -96,7 +97,7 @@ lib_obj     := $(call obj,$(lib_src))
 tool_obj    := $(call obj,$(tool_src))
 common_obj  := $(call obj,$(common_src))
 all_obj     := $(lib_obj) $(tool_obj) $(common_obj) \
-	$(call obj,$(example_src) $(proxy_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(preload_src) \
+	$(call obj,$(example_src) $(proxy_src) $(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(count_src) $(preload_src) \
 	$(wildcard tests/fuzz/*.c))
 
 public_headers := $(wildcard libshmux/include/shmux/*.h)
@@ -110,7 +111,7 @@ tool   := $(BUILD)/shmux
 map    := libshmux/libshmux.map
 examples   := $(patsubst examples/%.c,$(BUILD)/examples/%,$(example_src))
 proxy      := $(if $(proxy_src),$(BUILD)/examples/upload-proxy)
-test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src))
+test_progs := $(patsubst %.c,$(BUILD)/%,$(unit_src) $(libtest_src) $(tooltest_src) $(trust_src) $(interop_src) $(count_src))
 preloads   := $(patsubst %.c,$(BUILD)/%.so,$(preload_src))
 replays    := $(patsubst %.c,$(BUILD)/%,$(fuzz_src))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(fuzz_src))

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * instructions.c - a message from one end of a session to the other, again and again
+ *
+ * Both ends are in this process, and no call has anything to wait for, so that each
+ * does the same every time. house/instructions.sh has valgrind count what is done in
+ * one of the functions step_...(), by its name. One thread makes the session beside
+ * this one, and has ended: the locks are those of a program that has had threads.
+ *
+ * Usage: instructions CASE NR
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "pair.h"
+
+enum {
+	KIB = 1024
+};
+
+struct both {
+	struct pair pair;
+	struct shmux_stream *near, *far;
+	int epoll; /* watches the far session */
+	size_t size; /* of a message */
+};
+
+typedef void step_fn(struct both *both);
+
+static char buf[64 * KIB];
+
+static void check(bool good, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "instructions: %s failed\n", what);
+	exit(1);
+}
+
+/* Functions with names that the counter knows: none is to become a part of another. */
+#define STEP(name)    \
+	step_fn name; \
+	__attribute__((noinline)) void name(struct both *both)
+
+STEP(step_write)
+{
+	check(shmux_stream_write(both->near, buf, both->size) == (ssize_t)both->size, "write");
+}
+
+STEP(step_read)
+{
+	size_t done;
+	ssize_t n;
+
+	for (done = 0; done < both->size; done += (size_t)n) {
+		n = shmux_stream_read(both->far, buf + done, both->size - done);
+		check(n > 0, "read");
+	}
+}
+
+STEP(step_submit)
+{
+	struct shmux_span span;
+
+	check(!shmux_stream_reserve(both->near, both->size, &span, 0), "reserve");
+	check(shmux_stream_submit(both->near, &span, both->size, 0) == (ssize_t)both->size,
+	      "submit");
+}
+
+STEP(step_take)
+{
+	struct shmux_view view;
+
+	check(shmux_stream_take(both->far, &view, 0) == (ssize_t)both->size, "take");
+	shmux_stream_release(both->far, &view);
+}
+
+/* As an event loop does: until there is nothing more. */
+STEP(step_serve)
+{
+	struct shmux_event events[16];
+	struct epoll_event event;
+
+	check(epoll_wait(both->epoll, &event, 1, 0) == 1, "epoll_wait");
+	check(shmux_session_pump(both->pair.far.side.session, events, 16) == 1, "pump");
+	check(events[0].stream == both->far, "event");
+	check(shmux_stream_try_read(both->far, buf, sizeof(buf)) == (ssize_t)both->size,
+	      "try_read");
+	check(shmux_stream_try_read(both->far, buf, sizeof(buf)) == -EAGAIN, "end of try_read");
+}
+
+static const struct {
+	const char *name;
+	size_t size;
+	step_fn *near, *far;
+	bool polls;
+} cases[] = {
+	{ "copy-64", 64, step_write, step_read, false },
+	{ "copy-4096", 4 * KIB, step_write, step_read, false },
+	{ "copy-65536", 64 * KIB, step_write, step_read, false },
+	{ "place-65536", 64 * KIB, step_submit, step_take, false },
+	{ "event-64", 64, step_write, step_serve, true },
+};
+
+static void open_both(struct both *both, bool polls)
+{
+	/* A first write is not to wait for what a read grants. */
+	const struct shmux_session_options *options = SESSION_OPTIONS(.first_grant = 256 * KIB);
+	struct epoll_event event = { .events = EPOLLIN };
+	struct shmux_event events[16];
+	struct shmux_session *far;
+
+	check(!pair_open(&both->pair, PAIR_SAME_PROCESS, options, options), "session");
+	check(!pair_open_stream(&both->pair, SHMUX_STREAM_BYTES, &both->near), "stream");
+	both->far = both->pair.far.side.stream;
+	far = both->pair.far.side.session;
+	if (!polls)
+		return;
+	both->epoll = epoll_create1(EPOLL_CLOEXEC);
+	check(both->epoll >= 0 &&
+		      !epoll_ctl(both->epoll, EPOLL_CTL_ADD, shmux_session_fd(far), &event),
+	      "epoll");
+	shmux_session_pump(far, events, 16);
+}
+
+static void close_both(struct both *both)
+{
+	if (both->epoll >= 0)
+		close(both->epoll);
+	shmux_stream_close(both->near);
+	pair_close(&both->pair);
+}
+
+int main(int argc, char **argv)
+{
+	struct both both = { .epoll = -1 };
+	unsigned long nr = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (nr && !strcmp(argv[1], cases[i].name))
+			break;
+	if (i == sizeof(cases) / sizeof(cases[0])) {
+		fprintf(stderr, "Usage: instructions CASE NR\n");
+		return 2;
+	}
+	both.size = cases[i].size;
+	open_both(&both, cases[i].polls);
+	while (nr--) {
+		cases[i].near(&both);
+		cases[i].far(&both);
+	}
+	close_both(&both);
+	return 0;
+}
