@@ -5,26 +5,18 @@
  * A read that finds nothing asks for bytes, and the writer's end sends no more than
  * was asked for: so they go from the writer's memory into the stream and from there
  * into the reader's. When they have been read the writer's end is told.
- *
- * One thread at a time has the turn to use the stream; the others wait for theirs,
- * in order. @lock guards who has it, and what ends a wait: it is not held while
- * anybody waits or uses the stream. A wait in the stream is ended, whatever for, by
- * moving the stream's deadline into the past under @lock; who has the turn moves it
- * back under @lock, after it has looked whether it is meant.
+ * Whose turn it is to use the stream is pipe_turns.c's to know.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include <linux/shmux_ring.h>
 
 #include "base/clock.h"
 #include "base/errno.h"
-#include "base/futex.h"
-#include "base/list.h"
-#include "base/lock.h"
 #include "core/core.h"
 #include "facade/pipe.h"
+#include "facade/pipe_turns.h"
 #include "facade/pipe_wire.h"
 
 /* What a read lets itself be held up by a full ring, to tell that it has read, ns. */
@@ -43,18 +35,7 @@ struct wire_pipe {
 	struct shmux_pipe pipe;
 	struct shmux_stream *st;
 	uint32_t buffer;		/* constant */
-
-	struct shmux_lock lock;
-	struct shmux_list turns;	/* calls that wait for theirs */
-	bool busy;			/* somebody has it */
-	uint32_t users;
-	uint64_t deadline, armed;	/* as set; as the stream has it */
-	uint32_t cancels;
-	bool closing;
-	bool shut;			/* by us, with @shut_error */
-	int shut_error;
-	bool has_ended;			/* first with @first_error */
-	int first_error;
+	struct shmux__turns turns;
 
 	/* Of who has the turn. */
 	int over;			/* the peer's end, or what became of it */
@@ -83,151 +64,16 @@ struct wire_pipe {
 	uint32_t owed_frames;
 };
 
-/* A call that is under way. */
-struct call {
-	struct shmux_list node;
-	uint32_t poke;
-	uint32_t cancels;
-	bool has_turn;
-	bool ends;		/* a shutdown */
-	unsigned int flags;
-};
-
 static struct wire_pipe *wire_of(struct shmux_pipe *p)
 {
 	return shmux_container_of(p, struct wire_pipe, pipe);
 }
 
-/* --- turns, deadlines, cancelling: under the lock --- */
-
-/* Why the call is not to go on, or 0. */
-static int call_error(const struct wire_pipe *p, const struct call *c)
+/* Before the stream is waited on, if it is, but not beyond @until. */
+static int may_wait(struct wire_pipe *p, const struct shmux__call *c,
+		    unsigned int flags, uint64_t until)
 {
-	if (p->closing || c->cancels != p->cancels)
-		return -ECANCELED;
-	return p->shut && !c->ends ? -EPIPE : 0;
-}
-
-static void call_wake(struct call *c)
-{
-	shmux_store_relaxed(&c->poke, 1);
-	shmux_futex_wake(&c->poke, 1);
-}
-
-/* Who waits is to look again. */
-static void kick(struct wire_pipe *p)
-{
-	struct shmux_list *pos, *tmp;
-
-	if (p->busy) {
-		p->armed = 0;
-		shmux_stream_set_deadline(p->st, SHMUX_READ | SHMUX_WRITE, 0);
-	}
-	shmux_list_for_each_safe(pos, tmp, &p->turns)
-		call_wake(shmux_container_of(pos, struct call, node));
-}
-
-/* --- turns --- */
-
-static int turn_take(struct wire_pipe *p, struct call *c, unsigned int flags,
-		     bool ends)
-{
-	uint64_t left;
-	int err;
-
-	*c = (struct call){ .flags = flags, .ends = ends };
-	shmux_lock(&p->lock);
-	p->users++;
-	c->cancels = p->cancels;
-	err = call_error(p, c);
-	if (!err && !p->busy) {
-		p->busy = c->has_turn = true;
-	} else if (!err) {
-		shmux_list_append(&p->turns, &c->node);
-		while (!c->has_turn && !err) {
-			left = shmux_clock_left(p->deadline);
-			if (flags & SHMUX_NOWAIT)
-				err = -EAGAIN;
-			else
-				err = left ? call_error(p, c) : -ETIMEDOUT;
-			if (err)
-				break;
-			shmux_store_relaxed(&c->poke, 0);
-			shmux_unlock(&p->lock);
-			shmux_futex_wait(&c->poke, 0, left);
-			shmux_lock(&p->lock);
-		}
-		if (!c->has_turn)
-			shmux_list_remove(&c->node);
-		else
-			err = 0;
-	}
-	if (err)
-		p->users--;
-	shmux_unlock(&p->lock);
-	return err;
-}
-
-static void turn_give(struct wire_pipe *p)
-{
-	struct call *next;
-
-	shmux_lock(&p->lock);
-	if (shmux_list_empty(&p->turns)) {
-		p->busy = false;
-	} else {
-		next = shmux_container_of(p->turns.next, struct call, node);
-		shmux_list_remove(&next->node);
-		next->has_turn = true;
-		call_wake(next);
-	}
-	p->users--;
-	shmux_unlock(&p->lock);
-}
-
-/*
- * Before the stream is waited on: is the call to go on? Not beyond @until, if that
- * is sooner than its deadline.
- */
-static int arm(struct wire_pipe *p, const struct call *c, uint64_t until)
-{
-	int err;
-
-	shmux_lock(&p->lock);
-	if (p->deadline < until)
-		until = p->deadline;
-	err = call_error(p, c);
-	if (!err && until != p->armed) {
-		err = shmux_stream_set_deadline(
-			p->st, SHMUX_READ | SHMUX_WRITE, until);
-		p->armed = until;
-	}
-	shmux_unlock(&p->lock);
-	return err;
-}
-
-/* A wait has been ended. Return: 0 to go on, or why the call is over. */
-static int waited(struct wire_pipe *p, const struct call *c)
-{
-	int err;
-
-	shmux_lock(&p->lock);
-	err = call_error(p, c);
-	if (!err && !shmux_clock_left(p->deadline))
-		err = -ETIMEDOUT;
-	shmux_unlock(&p->lock);
-	return err;
-}
-
-/* Have we ended it? */
-static bool is_shut(struct wire_pipe *p)
-{
-	bool shut;
-
-	shmux_lock(&p->lock);
-	shut = p->shut;
-	shmux_unlock(&p->lock);
-	return shut;
+	return flags & SHMUX_NOWAIT ? 0 : shmux__turns_arm(&p->turns, c, until);
 }
 
 static bool gave_up(int err)
@@ -237,22 +83,12 @@ static bool gave_up(int err)
 
 /* --- the end --- */
 
-static void note_end(struct wire_pipe *p, int error)
-{
-	shmux_lock(&p->lock);
-	if (!p->has_ended) {
-		p->has_ended = true;
-		p->first_error = error;
-	}
-	shmux_unlock(&p->lock);
-}
-
 /* The peer has said its last word: @error of calls from now on. */
 static int end_said(struct wire_pipe *p, int error)
 {
 	p->over = error;
 	p->over_said = true;
-	note_end(p, error == -ENODATA ? 0 : error);
+	shmux__turns_note_end(&p->turns, error == -ENODATA ? 0 : error);
 	return error;
 }
 
@@ -265,7 +101,7 @@ static int end_with(struct wire_pipe *p, int err)
 	if (err == -ECHILD)
 		return err;
 	p->over = err;
-	note_end(p, err);
+	shmux__turns_note_end(&p->turns, err);
 	if (err == -EPROTO || err == -EPROTONOSUPPORT)
 		shmux_stream_reset(p->st, SHMUX_CODE_NONE);
 	return err;
@@ -274,7 +110,7 @@ static int end_with(struct wire_pipe *p, int err)
 /* --- frames in --- */
 
 /* Return: 1 with a frame; 0: there is none (SHMUX_NOWAIT); or why not. */
-static int get_frame(struct wire_pipe *p, const struct call *c,
+static int get_frame(struct wire_pipe *p, const struct shmux__call *c,
 		     unsigned int flags, struct pipe_frame *f)
 {
 	struct iovec iov;
@@ -284,7 +120,7 @@ static int get_frame(struct wire_pipe *p, const struct call *c,
 	if (p->over)
 		return p->over;
 	while (p->head_len < PIPE_HEAD) {
-		err = flags & SHMUX_NOWAIT ? 0 : arm(p, c, SHMUX_NEVER);
+		err = may_wait(p, c, flags, SHMUX_NEVER);
 		if (err)
 			return err;
 		iov.iov_base = p->head + p->head_len;
@@ -295,7 +131,7 @@ static int get_frame(struct wire_pipe *p, const struct call *c,
 		if (n > 0) {
 			p->head_len += (uint32_t)n;
 		} else if (gave_up((int)n)) {
-			err = waited(p, c);
+			err = shmux__turns_waited(&p->turns, c);
 			if (err)
 				return err;
 		} else {
@@ -355,8 +191,8 @@ static void out_next(struct wire_pipe *p)
 		out_add(p, PIPE_DEMAND, p->asks ? PIPE_ASK : 0, 0,
 			p->asks ? p->demanded : 0);
 	p->say_demand = false;
-	if (!p->close_said && is_shut(p)) {
-		out_add(p, PIPE_CLOSE, 0, 0, (uint32_t)-p->shut_error);
+	if (!p->close_said && shmux__turns_are_shut(&p->turns)) {
+		out_add(p, PIPE_CLOSE, 0, 0, (uint32_t)-p->turns.shut_error);
 		p->close_said = true;
 	}
 }
@@ -365,8 +201,8 @@ static void out_next(struct wire_pipe *p)
  * Say what is to be said. @or_read: but do not wait while something can be read.
  * Return: 0; -EAGAIN: not all has been said; or why not.
  */
-static int flush(struct wire_pipe *p, const struct call *c, unsigned int flags,
-		 uint64_t until, bool or_read)
+static int flush(struct wire_pipe *p, const struct shmux__call *c,
+		 unsigned int flags, uint64_t until, bool or_read)
 {
 	struct iovec iov;
 	ssize_t n;
@@ -377,7 +213,7 @@ static int flush(struct wire_pipe *p, const struct call *c, unsigned int flags,
 			out_next(p);
 		if (!has_out(p))
 			return 0;
-		err = flags & SHMUX_NOWAIT ? 0 : arm(p, c, until);
+		err = may_wait(p, c, flags, until);
 		if (err)
 			return err;
 		iov.iov_base = p->out + p->out_begin;
@@ -388,7 +224,7 @@ static int flush(struct wire_pipe *p, const struct call *c, unsigned int flags,
 		if (n > 0) {
 			p->out_begin += (size_t)n;
 		} else if (gave_up((int)n)) {
-			err = waited(p, c);
+			err = shmux__turns_waited(&p->turns, c);
 			if (!err && until != SHMUX_NEVER)
 				err = -ETIMEDOUT;
 			if (err)
@@ -423,7 +259,7 @@ static int hear(struct wire_pipe *p, const struct pipe_frame *f)
 }
 
 /* All that has come; or, with @wait, at least one frame. */
-static int listen_to_reader(struct wire_pipe *p, const struct call *c,
+static int listen_to_reader(struct wire_pipe *p, const struct shmux__call *c,
 			    bool wait)
 {
 	struct pipe_frame f;
@@ -442,7 +278,7 @@ static int listen_to_reader(struct wire_pipe *p, const struct call *c,
 }
 
 /* The stream takes no more: the reader's end has a reason, which is on its way. */
-static int last_words(struct wire_pipe *p, const struct call *c)
+static int last_words(struct wire_pipe *p, const struct shmux__call *c)
 {
 	int err = 0;
 
@@ -452,7 +288,8 @@ static int last_words(struct wire_pipe *p, const struct call *c)
 }
 
 /* A send has met @n: what to do? Return: 0 to go on, or why the call is over. */
-static int send_met(struct wire_pipe *p, const struct call *c, ssize_t n)
+static int send_met(struct wire_pipe *p, const struct shmux__call *c,
+		    ssize_t n)
 {
 	int err;
 
@@ -461,7 +298,7 @@ static int send_met(struct wire_pipe *p, const struct call *c, ssize_t n)
 			       -EAGAIN :
 			       listen_to_reader(p, c, false);
 	if (gave_up((int)n))
-		return waited(p, c);
+		return shmux__turns_waited(&p->turns, c);
 	if (n == -EPIPE && !p->close_said)
 		return last_words(p, c);
 	/* What it has said before it died comes first. */
@@ -483,7 +320,7 @@ static void put_aside(struct wire_pipe *p, const uint8_t *head, size_t gone,
 }
 
 /* Send @len bytes as a frame. Return: 0, or what ended the call. */
-static int send_frame(struct wire_pipe *p, struct call *c,
+static int send_frame(struct wire_pipe *p, struct shmux__call *c,
 		      struct shmux__cursor *from, size_t len, bool more)
 {
 	struct pipe_frame f = { .type = PIPE_DATA,
@@ -509,7 +346,7 @@ static int send_frame(struct wire_pipe *p, struct call *c,
 			iov[nr++].iov_len = part;
 			shmux__cursor_skip(&at, part);
 		}
-		err = c->flags & SHMUX_NOWAIT ? 0 : arm(p, c, SHMUX_NEVER);
+		err = may_wait(p, c, c->flags, SHMUX_NEVER);
 		if (err)
 			break;
 		n = c->flags & SHMUX_NOWAIT ?
@@ -563,7 +400,7 @@ static int64_t may_send(const struct wire_pipe *p, size_t len, bool waits)
 	return (int64_t)(len < most ? len : most);
 }
 
-static ssize_t send_in_turn(struct wire_pipe *p, struct call *c,
+static ssize_t send_in_turn(struct wire_pipe *p, struct shmux__call *c,
 			    struct shmux__cursor *from)
 {
 	size_t size = from->left, part;
@@ -577,7 +414,7 @@ static ssize_t send_in_turn(struct wire_pipe *p, struct call *c,
 		if (all_sent && (p->buffer || (c->flags & SHMUX_NOWAIT) ||
 				 p->taken_frames == p->sent_frames))
 			return (ssize_t)size;
-		if (!err && is_shut(p))
+		if (!err && shmux__turns_are_shut(&p->turns))
 			err = -EPIPE;
 		if (err)
 			break;
@@ -641,13 +478,13 @@ static ssize_t wire_send(struct shmux_pipe *pipe, struct shmux__cursor *from,
 			 unsigned int flags)
 {
 	struct wire_pipe *p = wire_of(pipe);
-	struct call c;
-	ssize_t n = turn_take(p, &c, flags, false);
+	struct shmux__call c;
+	ssize_t n = shmux__turns_take(&p->turns, &c, flags, false);
 
 	if (n)
 		return n;
 	n = send_in_turn(p, &c, from);
-	turn_give(p);
+	shmux__turns_give(&p->turns);
 	return n;
 }
 
@@ -674,8 +511,8 @@ static void frame_done(struct wire_pipe *p)
 }
 
 /* Nothing is there. Ask for it and wait. Return: 1 with a frame, or why not. */
-static int await_frame(struct wire_pipe *p, const struct call *c, size_t size,
-		       struct pipe_frame *f)
+static int await_frame(struct wire_pipe *p, const struct shmux__call *c,
+		       size_t size, struct pipe_frame *f)
 {
 	int err;
 
@@ -702,7 +539,7 @@ static int await_frame(struct wire_pipe *p, const struct call *c, size_t size,
 }
 
 /* Copy what is left of the frame. Return: how much, or why not. */
-static ssize_t recv_part(struct wire_pipe *p, const struct call *c,
+static ssize_t recv_part(struct wire_pipe *p, const struct shmux__call *c,
 			 struct shmux__cursor *to)
 {
 	size_t most = p->left < to->left ? p->left : to->left, want, part;
@@ -717,7 +554,7 @@ static ssize_t recv_part(struct wire_pipe *p, const struct call *c,
 		shmux__cursor_skip(&at, part);
 	}
 	for (;;) {
-		err = c->flags & SHMUX_NOWAIT ? 0 : arm(p, c, SHMUX_NEVER);
+		err = may_wait(p, c, c->flags, SHMUX_NEVER);
 		if (err)
 			return err;
 		n = shmux_stream_recv(p->st, iov, nr, c->flags);
@@ -725,7 +562,7 @@ static ssize_t recv_part(struct wire_pipe *p, const struct call *c,
 			break;
 		if (!gave_up((int)n))
 			return end_with(p, n ? (int)n : -ECONNRESET);
-		err = waited(p, c);
+		err = shmux__turns_waited(&p->turns, c);
 		if (err)
 			return err;
 	}
@@ -736,7 +573,7 @@ static ssize_t recv_part(struct wire_pipe *p, const struct call *c,
 	return n;
 }
 
-static ssize_t recv_in_turn(struct wire_pipe *p, const struct call *c,
+static ssize_t recv_in_turn(struct wire_pipe *p, const struct shmux__call *c,
 			    struct shmux__cursor *to)
 {
 	size_t size = to->left, done = 0;
@@ -782,12 +619,12 @@ static ssize_t wire_recv(struct shmux_pipe *pipe, struct shmux__cursor *to,
 			 unsigned int flags)
 {
 	struct wire_pipe *p = wire_of(pipe);
-	struct call c;
-	ssize_t n = turn_take(p, &c, flags, false);
+	struct shmux__call c;
+	ssize_t n = shmux__turns_take(&p->turns, &c, flags, false);
 
 	if (n)
 		return n;
-	n = is_shut(p) ? -EPIPE : recv_in_turn(p, &c, to);
+	n = shmux__turns_are_shut(&p->turns) ? -EPIPE : recv_in_turn(p, &c, to);
 	/* Who gives up asks no more; who comes back later does. */
 	if (n < 0 && n != -EAGAIN && p->asks && !p->over) {
 		p->asks = false;
@@ -796,7 +633,7 @@ static ssize_t wire_recv(struct shmux_pipe *pipe, struct shmux__cursor *to,
 	if (flush(p, &c, SHMUX_NOWAIT, 0, false) == -EAGAIN &&
 	    (n >= 0 || p->over) && !(flags & SHMUX_NOWAIT))
 		flush(p, &c, 0, shmux_clock_now() + TELL_PATIENCE, false);
-	turn_give(p);
+	shmux__turns_give(&p->turns);
 	return n;
 }
 
@@ -810,7 +647,7 @@ static void hang_up(struct wire_pipe *p)
 				      SHMUX_READ | SHMUX_WRITE : SHMUX_WRITE);
 }
 
-static int shut_reader(struct wire_pipe *p, const struct call *c)
+static int shut_reader(struct wire_pipe *p, const struct shmux__call *c)
 {
 	int err = flush(p, c, c->flags, SHMUX_NEVER, false);
 
@@ -821,7 +658,7 @@ static int shut_reader(struct wire_pipe *p, const struct call *c)
 	return err;
 }
 
-static int shut_writer(struct wire_pipe *p, const struct call *c)
+static int shut_writer(struct wire_pipe *p, const struct shmux__call *c)
 {
 	int err;
 
@@ -854,61 +691,35 @@ static void set_shut(struct wire_pipe *p, int error)
 {
 	int told = !error && p->pipe.reader ? -EPIPE : error;
 
-	shmux_lock(&p->lock);
-	if (!p->shut) {
-		p->shut = true;
-		p->shut_error = error;
-		if (!p->has_ended)
-			p->first_error = told;
-		p->has_ended = true;
-		kick(p);
-	}
-	shmux_unlock(&p->lock);
+	shmux__turns_shut(&p->turns, error, told);
 }
 
 static int wire_shutdown(struct shmux_pipe *pipe, int error, unsigned int flags)
 {
 	struct wire_pipe *p = wire_of(pipe);
-	struct call c;
+	struct shmux__call c;
 	int err;
 
 	set_shut(p, error);
-	err = turn_take(p, &c, flags, true);
+	err = shmux__turns_take(&p->turns, &c, flags, true);
 	if (err)
 		return err;
 	err = pipe->reader ? shut_reader(p, &c) : shut_writer(p, &c);
-	turn_give(p);
+	shmux__turns_give(&p->turns);
 	return err;
 }
 
 static int wire_error(struct shmux_pipe *pipe, int *error)
 {
-	struct wire_pipe *p = wire_of(pipe);
-	int err = 0;
-
-	shmux_lock(&p->lock);
-	if (p->has_ended)
-		*error = p->first_error;
-	else
-		err = -ENODATA;
-	shmux_unlock(&p->lock);
-	return err;
+	return shmux__turns_error(&wire_of(pipe)->turns, error);
 }
 
 static void wire_close(struct shmux_pipe *pipe)
 {
 	struct wire_pipe *p = wire_of(pipe);
-	struct call c = { .flags = SHMUX_NOWAIT, .ends = true };
+	struct shmux__call c = { .flags = SHMUX_NOWAIT, .ends = true };
 
-	shmux_lock(&p->lock);
-	p->closing = true;
-	while (p->users) {
-		kick(p);
-		shmux_unlock(&p->lock);
-		sched_yield();
-		shmux_lock(&p->lock);
-	}
-	shmux_unlock(&p->lock);
+	shmux__turns_close(&p->turns);
 	set_shut(p, 0);
 	flush(p, &c, SHMUX_NOWAIT, 0, false);
 	hang_up(p);
@@ -919,23 +730,13 @@ static void wire_close(struct shmux_pipe *pipe)
 
 static int wire_set_deadline(struct shmux_pipe *pipe, uint64_t deadline)
 {
-	struct wire_pipe *p = wire_of(pipe);
-
-	shmux_lock(&p->lock);
-	p->deadline = deadline;
-	kick(p);
-	shmux_unlock(&p->lock);
+	shmux__turns_set_deadline(&wire_of(pipe)->turns, deadline);
 	return 0;
 }
 
 static void wire_unblock(struct shmux_pipe *pipe)
 {
-	struct wire_pipe *p = wire_of(pipe);
-
-	shmux_lock(&p->lock);
-	p->cancels++;
-	kick(p);
-	shmux_unlock(&p->lock);
+	shmux__turns_unblock(&wire_of(pipe)->turns);
 }
 
 static int wire_fd(struct shmux_pipe *pipe)
@@ -958,7 +759,7 @@ int shmux__pipe_stream(struct shmux_stream *st, bool reader, uint32_t buffer,
 		       struct shmux_pipe **pipe)
 {
 	struct wire_pipe *p = SHMUX_KEEP_ERRNO(calloc(1, sizeof(*p)));
-	struct call c = { .flags = SHMUX_NOWAIT };
+	struct shmux__call c = { .flags = SHMUX_NOWAIT };
 	int err;
 
 	if (!p)
@@ -972,8 +773,7 @@ int shmux__pipe_stream(struct shmux_stream *st, bool reader, uint32_t buffer,
 	p->pipe.reader = reader;
 	p->st = st;
 	p->buffer = buffer;
-	p->deadline = SHMUX_NEVER;
-	shmux_list_init(&p->turns);
+	shmux__turns_init(&p->turns, st);
 	/* Of any value, so that moving it later needs no memory. */
 	err = shmux_stream_set_deadline(st, SHMUX_READ | SHMUX_WRITE, 0);
 	if (err) {
