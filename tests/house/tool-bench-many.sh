@@ -23,7 +23,7 @@ done
 (ulimit -n 1024 && exec timeout 120 "$build/shmux" bench --quick --system shmux --test mass --json "$tmp/mass") >"$tmp/out" 2>&1 ||
 	complain "mass failed with few descriptors"
 for nr in 1000 4096; do
-	grep -q "^1 rows of shmux are absent: $nr sessions want [0-9]* open files" "$tmp/out" ||
+	grep -q "^1 row of shmux absent: $nr sessions want [0-9]* open files" "$tmp/out" ||
 		complain "it does not say why $nr sessions are absent"
 done
 

@@ -75,7 +75,7 @@ static const struct effort {
 	double idle;		/* seconds that an idle session is watched */
 } efforts[] = {
 	[BENCH_QUICK] = { "quick", 5, 40, 2 },
-	[BENCH_USUAL] = { "usual", 9, 240, 10 },
+	[BENCH_USUAL] = { "usual", 5, 200, 10 },
 	[BENCH_FULL] = { "full", 9, 0, 10 },
 };
 
@@ -102,7 +102,7 @@ static const char usage[] =
 	"  --json FILE    also write the rows to FILE (-: to standard output, the table\n"
 	"                 then goes to standard error)\n"
 	"  --test NAME    only the rows of that test, with --quick too as many as without\n"
-	"  --system NAME  only the rows of that system, likewise\n"
+	"  --system NAME  only the rows of that system\n"
 	"  --list         print the rows that would be measured, and measure nothing\n"
 	"  --help         show this text\n";
 
@@ -111,11 +111,10 @@ static const struct bench_table *tables_of(const struct wish *wish)
 	return wish->yamux ? yamux_tables : tables;
 }
 
-/* Who names a test or a system has most of its rows, however short the run. */
+/* Who names a test has most of its rows, however short the run. */
 static enum bench_level level_of(const struct wish *wish)
 {
-	return wish->level < BENCH_USUAL && (wish->test || wish->system) ? BENCH_USUAL :
-									   wish->level;
+	return wish->level < BENCH_USUAL && wish->test ? BENCH_USUAL : wish->level;
 }
 
 static bool wanted(const struct wish *wish, const struct bench_case *bc)

@@ -14,7 +14,7 @@
 
 #include "ends.h"
 
-#define SLICE 0.1		/* seconds */
+#define SLICE 0.05		/* seconds; of what takes longer, one is enough */
 #define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | \
 		 PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
 
@@ -112,14 +112,13 @@ static void bury(void)
 
 void bench_count_calls(struct bench *b, struct bench_result *r)
 {
-	double slice = r->bc->slice > SLICE ? r->bc->slice : SLICE;
 	struct bench_run *run = b->run;
 	pid_t pids[BENCH_NR_ENDS];
 	uint64_t nr_stops = 0;
 	bool known = false;
 
 	set_alarm(true);
-	if (bench_ends_start(b, r->bc, slice, true, pids) && follow(pids)) {
+	if (bench_ends_start(b, r->bc, SLICE, true, pids) && follow(pids)) {
 		nr_stops = count_stops(b, pids);
 		known = run->ended && bench_nr_messages(run);
 	}

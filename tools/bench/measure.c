@@ -34,19 +34,22 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Of those of the @nr figures that are known, in order: the one at @share of the way. */
+/*
+ * Of the @nr figures in order, the one at @share of the way from first to last; NAN if
+ * one is: p99.9 of some rounds would stand beside p99 of all.
+ */
 static double quantile(const double *figures, unsigned int nr, double share)
 {
 	double sorted[BENCH_MAX_ROUNDS];
-	unsigned int nr_known = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
-		if (!isnan(figures[i]))
-			sorted[nr_known++] = figures[i];
-	if (!nr_known)
+		if (isnan(figures[i]))
+			return NAN;
+	if (!nr)
 		return NAN;
-	qsort(sorted, nr_known, sizeof(*sorted), compare_doubles);
-	return sorted[(unsigned int)((nr_known - 1) * share)];
+	memcpy(sorted, figures, nr * sizeof(*sorted));
+	qsort(sorted, nr, sizeof(*sorted), compare_doubles);
+	return sorted[(unsigned int)((nr - 1) * share)];
 }
 
 double bench_median(const struct bench_result *r, enum bench_figure figure)

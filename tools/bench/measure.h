@@ -91,8 +91,8 @@ void bench_watch_idle(struct bench *b, const struct bench_case *bc, double secon
 /* Messages that @near has received, or sent and received, while it was measured. */
 uint64_t bench_nr_messages(const struct bench_run *run);
 
-/* Of the rounds' known figures, the one in the middle, the least, the largest; NAN if
- * there is none, or no @r. */
+/* Of the rounds' figures, the one in the middle, the least, the largest; NAN if a round
+ * does not tell it, or there is none, or no @r. */
 double bench_median(const struct bench_result *r, enum bench_figure figure);
 double bench_least(const struct bench_result *r, enum bench_figure figure);
 double bench_most(const struct bench_result *r, enum bench_figure figure);
