@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * peer_af_unix.c - a connected pair of AF_UNIX stream sockets, buffers as they come
+ * peer_af_unix.c - a connected pair of AF_UNIX stream sockets
+ *
+ * With larger buffers than they come with, if the machine lets anybody have them
+ * (net.core.wmem_max): one way, 64 KB and more take a tenth to a fifth less CPU time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,7 +12,9 @@
 #include "peer_fd.h"
 #include "peer_rows.h"
 
-static int setup(struct bench_run *run)
+enum { SEND_BUFFER = 512 << 10 };	/* the kernel doubles it */
+
+static int setup_plain(struct bench_run *run)
 {
 	int pair[2];
 
@@ -18,6 +23,17 @@ static int setup(struct bench_run *run)
 	run->fds[0] = pair[0];
 	run->fds[2] = pair[1];
 	return bench_fd_both_ways(run);
+}
+
+static int setup(struct bench_run *run)
+{
+	const int size = SEND_BUFFER;
+	int error = setup_plain(run);
+
+	for (int i = 0; !error && i < BENCH_NR_FDS; i += 2)
+		if (setsockopt(run->fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)))
+			error = -errno;
+	return error;
 }
 
 #define SYSTEM "af_unix"
@@ -35,7 +51,12 @@ const struct bench_case bench_peer_af_unix[] = {
 	{ 0 }
 };
 
-/* What the suite "yamux" has beneath it. */
+/* What the suite "yamux" has beneath it: the sockets of its sessions, as they come. */
+#undef RTT
+#undef ONEWAY
+#define RTT setup_plain, bench_fd_ping, bench_fd_pong
+#define ONEWAY setup_plain, bench_fd_sink, bench_fd_source
+
 const struct bench_case bench_yamux_floor[] = {
 	PEER_RTT(64, "same", BENCH_QUICK),
 	PEER_RTT(64, "split", BENCH_QUICK),

@@ -21,7 +21,7 @@
 
 #include "peer_name.h"
 
-enum { DEPTH_BYTES = 1 << 20, DEPTH_MIN = 2, DEPTH_MAX = 1000 };
+enum { DEPTH_BYTES = 256 << 10, DEPTH_MIN = 2, DEPTH_MAX = 1000 };
 
 static struct {
 	__typeof__(nng_pair0_open) *pair0_open;
