@@ -19,7 +19,8 @@ for tool in valgrind callgrind_annotate readelf; do
 done
 # The figures are those of one compiler, which another one need not reach.
 [ "$(uname -m)" = x86_64 ] || skip "the instructions that are counted are of x86-64, and this is $(uname -m)"
-readelf -p .comment "$program" | grep -q 'GCC: .* 12\.' || skip "the figures are of what gcc 12 makes"
+readelf -p .comment "${BUILD:-build}/obj/libshmux/core/send.o" | grep -q 'GCC: .* 12\.' ||
+	skip "the figures are of what gcc 12 makes"
 case " $(cat "${BUILD:-build}/.flags") " in
 *-fsanitize*) skip "the sanitizers have instructions of their own" ;;
 *' -O2 '*) ;;
