@@ -72,11 +72,12 @@ static const struct effort {
 	const char *name;
 	unsigned int nr_rounds;
 	double seconds;		/* of the rounds; 0: each slice as long as is of use */
+	double slice;		/* how long that is */
 	double idle;		/* seconds that an idle session is watched */
 } efforts[] = {
-	[BENCH_QUICK] = { "quick", 5, 40, 2 },
-	[BENCH_USUAL] = { "usual", 5, 200, 10 },
-	[BENCH_FULL] = { "full", 9, 0, 10 },
+	[BENCH_QUICK] = { "quick", 5, 40, 0.1, 2 },
+	[BENCH_USUAL] = { "usual", 5, 200, 0.2, 10 },
+	[BENCH_FULL] = { "full", 9, 0, 0.2, 10 },
 };
 
 /* What the command line wants. NULL: all. */
@@ -262,6 +263,7 @@ static int run(const struct wish *wish, FILE *json)
 
 	b.nr_rounds = effort->nr_rounds;
 	b.seconds = effort->seconds;
+	b.longest = effort->slice;
 	error = bench_open(&b);
 	if (!error)
 		error = choose(&b, wish);
@@ -334,6 +336,7 @@ int bench_brief(FILE *out, double seconds)
 		return say_cannot(error, NULL, "get memory for the benchmark");
 	b.nr_rounds = 3;
 	b.seconds = seconds;
+	b.longest = efforts[BENCH_USUAL].slice;
 	bench_plan(&b);
 	bench_run_rounds(&b);
 	bench_report_brief(&b, out);

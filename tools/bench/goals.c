@@ -13,7 +13,7 @@ enum relation { AT_MOST, AT_LEAST, LESS };
 
 /* A row by its keys, in the order of the JSON file. */
 #define ROW(...) find(b, __VA_ARGS__)
-#define P50(...) bench_median(ROW(__VA_ARGS__), BENCH_P50)
+#define P50(...) p50(ROW(__VA_ARGS__))
 #define RATE(...) bench_median(ROW(__VA_ARGS__), BENCH_RATE)
 
 /* Those whose system calls are goals. */
@@ -66,6 +66,11 @@ static const struct bench_result *find_many(const struct bench *b, const struct 
 	return NULL;
 }
 
+static double p50(const struct bench_result *r)
+{
+	return bench_median(r, BENCH_P50);
+}
+
 /* The least, of those that are there. */
 static double least(const double *figures, unsigned int nr)
 {
@@ -104,14 +109,14 @@ static void print_small(const struct bench *b, FILE *out)
 	const struct bench_result *rtt64 = ROW("shmux", "rtt", 64, "spin", "copy", 0, "split");
 	double line = P50("limit", "cacheline", 0, "spin", NULL, 0, "split");
 
-	print_ratio(out, "48 B round trip, spin, split / bare cache line", bench_median(rtt48, BENCH_P50), line,
+	print_ratio(out, "48 B round trip, spin, split / bare cache line", p50(rtt48), line,
 		    AT_MOST, 1.25);
-	print_ratio(out, "64 B round trip, spin, split / bare cache line", bench_median(rtt64, BENCH_P50), line,
+	print_ratio(out, "64 B round trip, spin, split / bare cache line", p50(rtt64), line,
 		    AT_MOST, 1.15);
-	print_ratio(out, "48 B round trip, spin, split: p99 / p50", bench_median(rtt48, BENCH_P99),
-		    bench_median(rtt48, BENCH_P50), AT_MOST, 2);
-	print_ratio(out, "64 B round trip, spin, split: p99 / p50", bench_median(rtt64, BENCH_P99),
-		    bench_median(rtt64, BENCH_P50), AT_MOST, 2);
+	print_ratio(out, "48 B round trip, spin, split: p99 / p50",
+		    bench_median(rtt48, BENCH_P99), p50(rtt48), AT_MOST, 2);
+	print_ratio(out, "64 B round trip, spin, split: p99 / p50",
+		    bench_median(rtt64, BENCH_P99), p50(rtt64), AT_MOST, 2);
 }
 
 static void print_large(const struct bench *b, FILE *out)
@@ -172,7 +177,7 @@ static void print_oneway(const struct bench *b, FILE *out)
 	print_ratio(out, "64 B one way, batches of 64 / bare ring of batch 64", batched,
 		    RATE("limit", "ring-oneway", 64, "spin", "copy", 64, "split"), AT_LEAST, 0.6);
 	print_ratio(out, "64 B one way, batches of 64 / ZeroMQ, split", batched,
-		    RATE("zmq", "oneway", 64, "block", "copy", 1, "split"), AT_LEAST, 5);
+		    RATE("zeromq", "oneway", 64, "block", "copy", 1, "split"), AT_LEAST, 5);
 	print_ratio(out, "64 KB one way, copy / bare copying stream", bulk, bare, AT_LEAST, 0.9);
 	print_ratio(out, "64 KB one way, zero copy / bare copying stream",
 		    RATE("shmux", "oneway", 65536, "spin", "zerocopy", 1, "split"), bare,
@@ -212,7 +217,7 @@ static void print_streams(const struct bench *b, FILE *out)
 	print_calls(out, "system calls a message, 64 B round trips, busy", ROW(SHMUX_RTT), 1, 0);
 	print_calls(out, "system calls a message, 64 B one way, busy", ROW(SHMUX_ONEWAY), 1, 0);
 	print_ratio(out, "64 B round trip beside a stalled stream / without",
-		    bench_median(stalled, BENCH_P50), rtt, AT_MOST, 1.1);
+		    p50(stalled), rtt, AT_MOST, 1.1);
 	if (stalled && stalled->stalled_bytes)
 		fprintf(out, "    (the stalled stream took %.0f KiB, then no more)\n",
 			stalled->stalled_bytes / 1024.0);
@@ -272,7 +277,8 @@ static void print_many(const struct bench *b, FILE *out)
 	print_goal(out, "1,000,000 idle streams, memory of both ends", known,
 		   known ? open->idle_bytes / 1e6 : 0, AT_MOST, 256, " MB");
 	if (known)
-		fprintf(out, "    (%.0f bytes each)\n", (double)open->idle_bytes / open->bc->streams);
+		fprintf(out, "    (%.0f bytes each)\n",
+			(double)open->idle_bytes / open->bc->streams);
 }
 
 /* Not pinned, a round trip falls on either side by chance: no median can say it. */
@@ -295,7 +301,7 @@ static void print_free(const struct bench *b, FILE *out)
 				     "least, median, most\n", rows[i]->nr_rounds);
 		titled = true;
 		fprintf(out, "  %-8s %7.1f us %7.1f us %7.1f us\n", rows[i]->bc->system,
-			bench_least(rows[i], BENCH_P50) / 1e3, bench_median(rows[i], BENCH_P50) / 1e3,
+			bench_least(rows[i], BENCH_P50) / 1e3, p50(rows[i]) / 1e3,
 			bench_most(rows[i], BENCH_P50) / 1e3);
 	}
 }

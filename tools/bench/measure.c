@@ -20,8 +20,7 @@
 
 #include "ends.h"
 
-#define SLICE_MAX 0.2		/* seconds; longer tells nothing new */
-#define SLICE_MIN 0.01
+#define SLICE_MIN 0.01		/* seconds */
 #define SLICE_COST 0.005	/* of the processes' coming and going, at first */
 #define ENOUGH_ROUNDS 3		/* for a median, where time has run out */
 
@@ -228,7 +227,7 @@ static double longer(double x, double y)
 /* How long each slice of a round may be: what those leave that need longer. */
 static double share_out(const struct bench *b, double seconds, double cost)
 {
-	double slice = SLICE_MAX, before, left;
+	double slice = b->longest, before, left;
 	unsigned int nr;
 
 	do {
@@ -273,7 +272,8 @@ static double run_round(struct bench *b, double slice)
 void bench_plan(struct bench *b)
 {
 	qsort(b->results, b->nr_results, sizeof(*b->results), compare_kinds);
-	b->slice = b->seconds ? share_out(b, b->seconds / b->nr_rounds, SLICE_COST) : SLICE_MAX;
+	b->slice = b->seconds ? share_out(b, b->seconds / b->nr_rounds, SLICE_COST) :
+				b->longest;
 }
 
 void bench_run_rounds(struct bench *b)

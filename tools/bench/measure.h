@@ -58,6 +58,7 @@ struct bench {
 	unsigned int nr_results;
 	unsigned int nr_rounds;
 	double seconds;		/* for all rounds together; 0: as long as they take */
+	double longest;		/* seconds: a longer slice tells nothing new */
 	double slice;		/* as planned: seconds of a row that does not need longer */
 	double took;		/* seconds, of all rounds */
 

@@ -148,8 +148,8 @@ void bench_report_table(const struct bench *b, FILE *out)
 		if (r->nr_rounds)
 			print_times(r, out);
 
-	fputs("\nWhat a message costs: CPU time; system calls and sleeps of both sides; doorbells that "
-	      "the near\nside has sent or was woken by. A round trip is two messages.\n", out);
+	fputs("\nWhat a message costs: CPU time; system calls and sleeps of both sides; doorbells\n"
+	      "that the near side has sent or was woken by. A round trip is two messages.\n", out);
 	print_key_titles(out);
 	fprintf(out, " %9s %9s %8s %8s %8s\n", "near CPU", "far CPU", "calls", "sleeps", "kicks");
 	for (r = b->results; r < end; r++)
