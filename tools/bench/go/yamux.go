@@ -8,10 +8,13 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// Its defaults, but without pings.
+// Its defaults, but without pings, and with a larger window for what would wait for it.
 func newYamux(conn net.Conn, client bool, bytes int) (session, error) {
 	config := yamux.DefaultConfig()
 	config.EnableKeepAlive = false
+	if bytes >= 65536 {
+		config.MaxStreamWindowSize = 1 << 20
+	}
 	if client {
 		return yamux.Client(conn, config)
 	}
