@@ -98,6 +98,6 @@ static void far(struct bench_run *run)
 const struct bench_case bench_shmux_slow[] = {
 	ROW("spin", BENCH_USUAL),
 	ROW("adaptive", BENCH_FULL),
-	ROW("block", BENCH_FULL),
+	ROW("block", BENCH_USUAL),
 	{ 0 }
 };
