@@ -39,6 +39,7 @@ static const struct bench_table tables[] = {
 	{ bench_peer_nng, bench_nng_absent },
 	{ bench_peer_go_yamux, bench_go_yamux_absent },
 	{ bench_peer_go_smux, bench_go_smux_absent },
+	{ bench_peer_mass, bench_peer_mass_absent },
 	{ bench_shmux_rtt },
 	{ bench_shmux_oneway },
 	{ bench_shmux_churn },

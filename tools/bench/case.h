@@ -108,6 +108,7 @@ extern const struct bench_case bench_peer_mq[];
 extern const struct bench_case bench_peer_mq_large[];
 extern const struct bench_case bench_peer_zeromq[];
 extern const struct bench_case bench_peer_nng[];
+extern const struct bench_case bench_peer_mass[];
 extern const struct bench_case bench_peer_go_yamux[];
 extern const struct bench_case bench_peer_go_smux[];
 extern const struct bench_case bench_shmux_rtt[];
@@ -164,9 +165,9 @@ struct bench_run {
 	uint64_t last;			/* @near's clock: last reading */
 
 	uint64_t nr_messages;		/* received between @from and @last */
-	uint32_t per_sample;		/* round trips that each sample is of; 0: one */
+	uint32_t per_sample;		/* round trips that each sample is of, at first one */
 	uint32_t nr_samples;
-	uint32_t *samples;		/* ticks */
+	uint32_t *samples;		/* ticks, by @per_sample */
 
 	_Atomic uint32_t begun, ended;	/* @near: the time that is measured */
 	struct bench_usage before, after;
@@ -280,6 +281,8 @@ static inline bool bench_lap(struct bench_run *run)
 			bench_begin(run);
 		return true;
 	}
+	if (__builtin_expect(run->per_sample > 1, 0))
+		took /= run->per_sample;
 	run->samples[run->nr_samples++] = took < UINT32_MAX ? took : UINT32_MAX;
 	if (__builtin_expect(now < run->until && run->nr_samples < BENCH_MAX_SAMPLES, 1))
 		return true;

@@ -107,6 +107,7 @@ bool bench_ends_start(struct bench *b, const struct bench_case *bc, double secon
 		.samples = run->samples,
 		.fds = { -1, -1, -1, -1 },
 		.ticks_per_ns = b->ticks_per_ns,
+		.per_sample = 1,
 		.warm = ticks * BENCH_WARM,
 		.slice = ticks * (1 - BENCH_WARM),
 		.traced = traced,

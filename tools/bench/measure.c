@@ -66,14 +66,9 @@ double bench_most(const struct bench_result *r, enum bench_figure figure)
 	return r ? quantile(r->figures[figure], r->nr_rounds, 1) : NAN;
 }
 
-static uint64_t nr_round_trips(const struct bench_run *run)
-{
-	return (uint64_t)run->nr_samples * (run->per_sample ? run->per_sample : 1);
-}
-
 uint64_t bench_nr_messages(const struct bench_run *run)
 {
-	return run->nr_samples ? 2 * nr_round_trips(run) : run->nr_messages;
+	return run->nr_samples ? 2ull * run->nr_samples * run->per_sample : run->nr_messages;
 }
 
 double bench_calls(const struct bench_result *r)
@@ -88,12 +83,18 @@ static int compare_ticks(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* In ns, of the samples, which are in order; NAN where there are too few of them to tell. */
+/* In ns, sample @i of those in order. */
+static double sample(const struct bench *b, uint32_t i)
+{
+	return b->run->samples[i] * (double)b->run->per_sample / b->ticks_per_ns;
+}
+
+/* The one at @share; NAN where there are too few of them to tell. */
 static double sample_at(const struct bench *b, double share)
 {
-	uint32_t nr = b->run->nr_samples, at = nr * share;
+	uint32_t nr = b->run->nr_samples;
 
-	return nr * (1 - share) >= 1 ? b->run->samples[at] / b->ticks_per_ns : NAN;
+	return nr * (1 - share) >= 1 ? sample(b, nr * share) : NAN;
 }
 
 static void set(struct bench_result *r, enum bench_figure figure, double value)
@@ -110,11 +111,11 @@ static void keep_times(struct bench *b, struct bench_result *r)
 	for (uint32_t i = 0; i < nr; i++)
 		sum += run->samples[i];
 	qsort(run->samples, nr, sizeof(*run->samples), compare_ticks);
-	set(r, BENCH_P50, run->samples[nr / 2] / b->ticks_per_ns);
+	set(r, BENCH_P50, sample(b, nr / 2));
 	set(r, BENCH_P99, sample_at(b, 0.99));
 	set(r, BENCH_P999, sample_at(b, 0.999));
-	set(r, BENCH_MAX, run->samples[nr - 1] / b->ticks_per_ns);
-	set(r, BENCH_RATE, nr_round_trips(run) * b->ticks_per_ns * 1e9 / sum);
+	set(r, BENCH_MAX, sample(b, nr - 1));
+	set(r, BENCH_RATE, nr * b->ticks_per_ns * 1e9 / sum);
 	r->nr_samples += nr;
 }
 

@@ -9,6 +9,7 @@ const char *bench_mq_absent(void);
 const char *bench_mq_large_absent(void);
 const char *bench_zeromq_absent(void);
 const char *bench_nng_absent(void);
+const char *bench_peer_mass_absent(void);
 
 /* Their programs in Go are looked for beside the command. */
 const char *bench_go_yamux_absent(void);
