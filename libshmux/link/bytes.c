@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -36,6 +37,8 @@
 #define DIRECT		4096u	/* from here on payload goes straight to the kernel */
 #define FRAMES_MAX	65536u	/* on their way; more may be, but of next to nothing */
 #define POLLS_PER_CALL	64u	/* polls of memory that one of the kernel's is worth */
+#define YIELD_LONG	UINT64_C(100000)	/* ns; not the peer's, or it works long */
+#define CROWDED_WAITS	64u
 
 /* struct shmux__wire_stream::state */
 #define WIRE_UNACKED	0x1u	/* ours, and not accepted yet */
@@ -83,6 +86,7 @@ struct bytes {
 	uint32_t epoll_out;	/* EPOLLOUT while there is something to write */
 	uint32_t news;		/* NEWS_*; the leader may look, unlocked */
 	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
+	uint32_t crowded;	/* waits for which not to spin */
 	bool asleep;		/* the leader is, or is about to be */
 	bool asleep_for_room;	/* and has not been told of any */
 
@@ -841,6 +845,33 @@ static void bytes_poke(struct shmux__link *l, const uint32_t *word)
 	poke(bytes(l));
 }
 
+/* Unlocked, but nobody else can have the link. Return: whether it could be tried. */
+static bool poll_reading(struct bytes *b)
+{
+	uint32_t room;
+
+	if (!shmux_single_threaded() || b->full || b->ended || b->deaf ||
+	    b->child.pid)
+		return false;
+	room = make_rx_room(b);
+	filled(b, shmux__wire_read(&b->wire, b->rx + b->rx_end, room), room);
+	note_news(b);
+	return true;
+}
+
+/*
+ * The peer may be waiting for this very CPU. Others may, too: then to be woken is
+ * quicker than to have our turn come round.
+ */
+static void give_way(struct bytes *b)
+{
+	uint64_t begun = shmux_clock_now();
+
+	sched_yield();
+	if (shmux_clock_now() - begun > YIELD_LONG)
+		b->crowded = CROWDED_WAITS;
+}
+
 static void bytes_poll(struct shmux__link *l, uint32_t reasons,
 		       const uint32_t *poke, uint32_t nr)
 {
@@ -850,15 +881,22 @@ static void bytes_poll(struct shmux__link *l, uint32_t reasons,
 		if (bytes_ready(l, reasons) || shmux_load_relaxed(poke))
 			return;
 		/* Who spins does not publish by arming again. */
-		if (ask(b, 0) && !shmux_load_relaxed(&b->news))
+		if (!poll_reading(b) && ask(b, 0) &&
+		    !shmux_load_relaxed(&b->news))
 			shmux_store_relaxed(&b->news, NEWS_ROOM);
+		if (!bytes_ready(l, reasons))
+			give_way(b);
 	}
 }
 
-/* To spin is to ask the kernel again and again: it does not pay. */
+/* Who spins gives way to the peer; but not where that has taken long. */
 static bool bytes_same_cpu(struct shmux__link *l)
 {
-	(void)l;
+	struct bytes *b = bytes(l);
+
+	if (!b->crowded)
+		return false;
+	b->crowded--;
 	return true;
 }
 

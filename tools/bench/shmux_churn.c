@@ -44,7 +44,9 @@ const struct bench_case bench_shmux_churn[] = {
 };
 
 const struct bench_case bench_yamux_churn[] = {
+	{ "yamux", "churn", 64, "adaptive", "copy", 0, "same", bench_yamux_setup, near, far },
 	{ "yamux", "churn", 64, "block", "copy", 0, "same", bench_yamux_setup, near, far },
+	{ "yamux", "churn", 64, "adaptive", "copy", 0, "split", bench_yamux_setup, near, far },
 	{ "yamux", "churn", 64, "block", "copy", 0, "split", bench_yamux_setup, near, far },
 	{ 0 }
 };

@@ -186,7 +186,9 @@ const struct bench_case bench_shmux_oneway[] = {
 };
 
 const struct bench_case bench_yamux_oneway[] = {
+	{ "yamux", "oneway", 65536, "adaptive", "copy", 1, "same", bench_yamux_setup, near, far },
 	{ "yamux", "oneway", 65536, "block", "copy", 1, "same", bench_yamux_setup, near, far },
+	{ "yamux", "oneway", 65536, "adaptive", "copy", 1, "split", bench_yamux_setup, near, far },
 	{ "yamux", "oneway", 65536, "block", "copy", 1, "split", bench_yamux_setup, near, far },
 	{ 0 }
 };

@@ -132,7 +132,9 @@ const struct bench_case bench_shmux_idle = {
 };
 
 const struct bench_case bench_yamux_rtt[] = {
+	{ "yamux", "rtt", 64, "adaptive", "copy", 0, "same", bench_yamux_setup, near_copy, far_copy },
 	{ "yamux", "rtt", 64, "block", "copy", 0, "same", bench_yamux_setup, near_copy, far_copy },
+	{ "yamux", "rtt", 64, "adaptive", "copy", 0, "split", bench_yamux_setup, near_copy, far_copy },
 	{ "yamux", "rtt", 64, "block", "copy", 0, "split", bench_yamux_setup, near_copy, far_copy },
 	{ 0 }
 };
