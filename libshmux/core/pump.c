@@ -375,14 +375,61 @@ static int handle(struct shmux_session *s, const struct shmux__frame *f)
 	}
 }
 
+/* Who waits for payload of this stream, and may have it unseen. */
+static struct shmux__waiter *taker(struct shmux_stream *st,
+				   const struct shmux__frame *f)
+{
+	if (!st || (st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT |
+				 STREAM_RESET)))
+		return NULL;
+	return direct_reader(st, f);
+}
+
+/*
+ * The link has part of a long payload. What is to come goes straight to who waits
+ * for it, which saves a copy. Return: whether the pump is to go on: not if the
+ * leader has something, since he may be about to ask for this.
+ */
+static bool place(struct shmux_session *s, const struct shmux__frame *f)
+{
+	struct shmux_stream *st = find(s, f->id);
+	struct shmux__waiter *w = taker(st, f);
+	size_t n = f->rest;
+
+	if (w && n > w->size - w->done)
+		n = w->size - w->done;
+	if (w && n > st->rx_granted)
+		n = st->rx_granted;
+	if (!w || !n) {
+		if (s->leader && s->leader->done)
+			return false;
+		s->link->ops->place(s->link, NULL, 0);
+		return true;
+	}
+	n = s->link->ops->place(s->link, w->buf + w->done, (uint32_t)n);
+	if (!n)
+		return true;
+	st->state &= ~STREAM_HUNGRY;
+	st->rx_granted -= (uint32_t)n;
+	s->counters.bytes_received += n;
+	w->done += n;
+	w->message_done = true;
+	shmux__credit_consumed(st, (uint32_t)n);
+	shmux__wake_stream(st, WAIT_READ);
+	shmux__stream_event(st, STREAM_EVENT_READ);
+	return true;
+}
+
 void shmux__pump(struct shmux_session *s, int max)
 {
 	struct shmux__frame f;
 	int err = 1;
 
+	f.rest = 0;	/* set by a link that can place, and by no other */
 	while (max-- && (err = shmux__link_receive(s->link, &f)) > 0) {
-		err = handle(s, &f);
-		if (err)
+		if (!f.rest || f.len)
+			err = handle(s, &f);
+		if (err < 0 || (f.rest && !place(s, &f)))
 			break;
 	}
 	if (__builtin_expect(err < 0, 0)) {

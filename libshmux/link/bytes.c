@@ -77,6 +77,8 @@ struct bytes {
 	uint32_t payload_left;	/* of a frame of payload */
 	uint32_t payload_id;	/* its stream; 0: it goes nowhere */
 	bool payload_fin;
+	bool take_in;		/* nobody waits for it */
+	bool long_ones;		/* the last payload was, and so may be the next */
 	struct shmux__frame held[3];	/* what else a frame has said */
 	uint32_t nr_held, next_held;
 
@@ -86,6 +88,8 @@ struct bytes {
 	uint32_t epoll_out;	/* EPOLLOUT while there is something to write */
 	uint32_t news;		/* NEWS_*; the leader may look, unlocked */
 	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
+	uint32_t writable;	/* it has said since that it takes more */
+	bool turned_away;	/* somebody's payload, of which it took nothing */
 	uint32_t crowded;	/* waits for which not to spin */
 	bool asleep;		/* the leader is, or is about to be */
 	bool asleep_for_room;	/* and has not been told of any */
@@ -130,7 +134,7 @@ static void made_room(struct bytes *b)
 /* There is something unsent, or no longer: who waits is to know. */
 static void watch_out(struct bytes *b)
 {
-	uint32_t out = unsent(b) ? EPOLLOUT : 0;
+	uint32_t out = unsent(b) || b->turned_away ? EPOLLOUT : 0;
 	bool one = b->wire.in == b->wire.out;
 	struct epoll_event ev = { .events = out | (one ? EPOLLIN : 0) };
 	int op = one ? EPOLL_CTL_MOD : out ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
@@ -149,6 +153,7 @@ static void gone(struct bytes *b)
 {
 	b->deaf = true;
 	b->tx_pos = b->tx_end = 0;
+	b->turned_away = false;
 	b->drained = false;	/* what it said before is there */
 	shmux_store_relaxed(&b->full, 0);
 	shmux_store_relaxed(&b->news, NEWS_HERE);
@@ -156,47 +161,76 @@ static void gone(struct bytes *b)
 		poke(b);
 }
 
-/* Write what is in the buffer and, behind it, @more. */
-static void flush(struct bytes *b, const struct iovec *more, int nr_more)
+/*
+ * Write what is in the buffer and, behind it, @body, whose header is the last thing
+ * in the buffer. Return: whether it is on its way: if the kernel takes nothing of
+ * it, it is as if it had never been.
+ */
+static bool flush(struct bytes *b, const void *body, uint32_t len)
 {
-	struct iovec iov[3] = { { .iov_base = b->tx + b->tx_pos,
-				  .iov_len = unsent(b) } };
-	size_t left = unsent(b), n;
+	struct iovec iov[2] = {
+		{ .iov_base = b->tx + b->tx_pos, .iov_len = unsent(b) },
+		{ .iov_base = (void *)body, .iov_len = len },
+	};
+	size_t left = unsent(b) + len, n;
 	ssize_t written;
-	int i, nr = 1;
 
-	for (i = 0; i < nr_more; i++) {
-		iov[nr++] = more[i];
-		left += more[i].iov_len;
-	}
 	b->last_id = 0;
 	while (left && !b->deaf) {
-		written = shmux__wire_write(&b->wire, iov, nr);
+		written = shmux__wire_write(&b->wire, iov, len ? 2 : 1);
 		if (written == -EPIPE)
 			gone(b);
 		if (written < 0)
 			break;
 		left -= (size_t)written;
-		for (i = 0; i < nr; i++) {
-			n = (size_t)written < iov[i].iov_len ? (size_t)written :
-							       iov[i].iov_len;
-			iov[i].iov_base = (char *)iov[i].iov_base + n;
-			iov[i].iov_len -= n;
-			written -= (ssize_t)n;
-		}
+		n = (size_t)written < iov[0].iov_len ? (size_t)written :
+						       iov[0].iov_len;
+		iov[0].iov_base = (char *)iov[0].iov_base + n;
+		iov[0].iov_len -= n;
+		n = (size_t)written - n;
+		iov[1].iov_base = (char *)iov[1].iov_base + n;
+		iov[1].iov_len -= n;
 		made_room(b);
 	}
 	if (b->deaf)
-		return;
+		return true;
+	if (len && iov[0].iov_len >= YAMUX_HEADER_SIZE) {
+		b->turned_away = true;
+		iov[0].iov_len -= YAMUX_HEADER_SIZE;
+		iov[1].iov_len = 0;
+		b->tx_end -= YAMUX_HEADER_SIZE;
+	} else if (!left) {
+		b->turned_away = false;
+	}
 	b->tx_pos = b->tx_end - (uint32_t)iov[0].iov_len;
 	if (!iov[0].iov_len)
 		b->tx_pos = b->tx_end = 0;
 	/* It was seen to that this fits. */
-	for (i = 1; i < nr; i++) {
-		memcpy(b->tx + b->tx_end, iov[i].iov_base, iov[i].iov_len);
-		b->tx_end += (uint32_t)iov[i].iov_len;
-	}
+	if (iov[1].iov_len)
+		memcpy(b->tx + b->tx_end, iov[1].iov_base, iov[1].iov_len);
+	b->tx_end += (uint32_t)iov[1].iov_len;
 	watch_out(b);
+	return !len || !b->turned_away;
+}
+
+/* The kernel takes more: who was turned away may come again. */
+static void readmit(struct bytes *b)
+{
+	if (!b->turned_away || !shmux_load_relaxed(&b->writable))
+		return;
+	b->turned_away = false;
+	made_room(b);
+	watch_out(b);
+}
+
+/* Who does not wait, and is not told, may ask again and again. */
+static bool admits(struct bytes *b)
+{
+	if (b->turned_away && shmux__wire_takes(&b->wire)) {
+		shmux_store_relaxed(&b->writable, 1);
+		readmit(b);
+	}
+	return !b->turned_away;
 }
 
 /* See to it that @size bytes fit behind what is unsent. Return: whether they do. */
@@ -285,27 +319,28 @@ static int open_stream(struct bytes *b, uint32_t id)
 static int send_data(struct bytes *b, struct shmux__wire_stream *ws,
 		     uint32_t flags, const void *body, uint32_t len)
 {
-	struct iovec more = { .iov_base = (void *)body, .iov_len = len };
 	uint32_t wire_flags = flags & SHMUX_FLAG_FIN ? YAMUX_FIN : 0;
 
 	if (b->deaf)
 		return 0;
-	if (unsent(b) > TX_FULL || !make_room(b, YAMUX_HEADER_SIZE + len))
+	if (!admits(b) || unsent(b) > TX_FULL ||
+	    !make_room(b, YAMUX_HEADER_SIZE + len))
 		return -EAGAIN;
 	if (ws->state & WIRE_OWES_ACK)
 		wire_flags |= YAMUX_ACK;
-	ws->state &= ~WIRE_OWES_ACK;
 	b->last = b->tx_end;
 	put_header(b, YAMUX_DATA, wire_flags, ws->wire, len);
 	if (len >= DIRECT) {
-		flush(b, &more, 1);
-		return 0;
+		if (!flush(b, body, len))
+			return -EAGAIN;
+	} else {
+		if (len)
+			memcpy(b->tx + b->tx_end, body, len);
+		b->tx_end += len;
+		if (!flags)
+			b->last_id = ws->id;
 	}
-	if (len)
-		memcpy(b->tx + b->tx_end, body, len);
-	b->tx_end += len;
-	if (!flags)
-		b->last_id = ws->id;
+	ws->state &= ~WIRE_OWES_ACK;
 	return 0;
 }
 
@@ -391,6 +426,8 @@ static uint32_t bytes_publish(struct shmux__link *l)
 {
 	struct bytes *b = bytes(l);
 
+	readmit(b);
+	shmux_store_relaxed(&b->writable, 0);
 	if (unsent(b))
 		flush(b, NULL, 0);
 	return 0;
@@ -438,7 +475,10 @@ static bool have(const struct bytes *b)
 	       (b->payload_left && left(b));
 }
 
-/* Put what is left in front. Return: bytes that fit behind it. */
+/*
+ * Put what is left in front. Return: how many bytes to read behind it: of what looks
+ * like a long payload only the header, since the rest may be placed.
+ */
 static uint32_t make_rx_room(struct bytes *b)
 {
 	if (b->rx_pos) {
@@ -446,7 +486,22 @@ static uint32_t make_rx_room(struct bytes *b)
 		b->rx_end -= b->rx_pos;
 		b->rx_pos = 0;
 	}
+	if (b->long_ones && !b->payload_left && b->rx_end < YAMUX_HEADER_SIZE)
+		return YAMUX_HEADER_SIZE - b->rx_end;
 	return RX_SIZE - b->rx_end;
+}
+
+/* Is the next thing to come payload that can be placed? */
+static bool placeable(const struct bytes *b)
+{
+	return b->payload_left >= DIRECT && b->payload_id && !left(b);
+}
+
+static ssize_t read_in(struct bytes *b, uint32_t room)
+{
+	struct iovec iov = { .iov_base = b->rx + b->rx_end, .iov_len = room };
+
+	return shmux__wire_read(&b->wire, &iov, 1);
 }
 
 /* A read of at most @room bytes has returned @n. Return: whether there is more. */
@@ -476,8 +531,9 @@ static bool fill(struct bytes *b)
 	if (b->drained || b->ended)
 		return false;
 	room = make_rx_room(b);
-	more = filled(b, shmux__wire_read(&b->wire, b->rx + b->rx_end, room), room);
+	more = filled(b, read_in(b, room), room);
 	b->ended |= b->drained && is_last;
+	b->take_in = false;
 	return more;
 }
 
@@ -549,6 +605,8 @@ static int on_stream(struct bytes *b, const struct yamux_header *h)
 	b->payload_left = payload;
 	b->payload_id = ws ? ws->id : 0;
 	b->payload_fin = false;
+	if (payload)
+		b->long_ones = payload >= DIRECT;
 	if (!ws) {
 		/* It writes to what we have closed. */
 		if (payload && !(h->flags & (YAMUX_RST | YAMUX_FIN)))
@@ -594,6 +652,11 @@ static int on_header(struct bytes *b)
 					       on_session(b, &h);
 }
 
+static bool may_place(const struct bytes *b)
+{
+	return placeable(b) && !b->drained && !b->ended;
+}
+
 /* The next part of the payload. Return: whether it is anybody's. */
 static bool take_payload(struct bytes *b, struct shmux__frame *f)
 {
@@ -609,7 +672,37 @@ static bool take_payload(struct bytes *b, struct shmux__frame *f)
 	b->payload_left -= n;
 	if (b->payload_fin && !b->payload_left)
 		f->flags = SHMUX_FLAG_FIN;
+	if (may_place(b))
+		f->rest = b->payload_left;
 	return f->id != 0;
+}
+
+/* What follows it is most likely the header of another: have that as well. */
+static uint32_t bytes_place(struct shmux__link *l, void *dst, uint32_t n)
+{
+	struct bytes *b = bytes(l);
+	struct iovec iov[2] = {
+		{ .iov_base = dst, .iov_len = n },
+		{ .iov_base = b->rx, .iov_len = YAMUX_HEADER_SIZE },
+	};
+	bool last = n == b->payload_left;
+	uint32_t room = last ? n + YAMUX_HEADER_SIZE : n;
+	ssize_t got;
+
+	b->take_in = !dst;
+	if (!dst)
+		return 0;
+	got = shmux__wire_read(&b->wire, iov, last ? 2 : 1);
+	b->rx_pos = b->rx_end = 0;
+	if (!filled(b, got, room))
+		return 0;
+	b->rx_end = got > (ssize_t)n ? (uint32_t)got - n : 0;
+	if (got > (ssize_t)n)
+		got = (ssize_t)n;
+	b->payload_left -= (uint32_t)got;
+	if (b->payload_fin && !b->payload_left)
+		hold(b, SHMUX_FRAME_END, SHMUX_FLAG_FIN, b->payload_id, 0);
+	return (uint32_t)got;
 }
 
 static int receive(struct bytes *b, struct shmux__frame *f)
@@ -621,7 +714,7 @@ static int receive(struct bytes *b, struct shmux__frame *f)
 			*f = b->held[b->next_held++];
 			return 1;
 		}
-		if (b->payload_left && left(b)) {
+		if (b->payload_left && (left(b) || (may_place(b) && !b->take_in))) {
 			if (take_payload(b, f))
 				return 1;
 			continue;
@@ -792,6 +885,8 @@ static bool ask(struct bytes *b, uint64_t timeout)
 			shmux_store_relaxed(&b->news, NEWS_KERNEL);
 	}
 	errno = saved;
+	if (fds[2].revents & POLLOUT)
+		shmux_store_relaxed(&b->writable, 1);
 	return fds[2].revents & POLLOUT;
 }
 
@@ -804,7 +899,8 @@ static bool sleep_reading(struct bytes *b)
 	uint32_t room;
 	ssize_t n;
 
-	if (!b->link.sleep_looks || b->full || b->ended || b->deaf)
+	if (!b->link.sleep_looks || b->full || b->ended || b->deaf ||
+	    placeable(b))
 		return false;
 	room = make_rx_room(b);
 	n = shmux__wire_wait(&b->wire, b->rx + b->rx_end, room);
@@ -851,10 +947,10 @@ static bool poll_reading(struct bytes *b)
 	uint32_t room;
 
 	if (!shmux_single_threaded() || b->full || b->ended || b->deaf ||
-	    b->child.pid)
+	    b->child.pid || placeable(b))
 		return false;
 	room = make_rx_room(b);
-	filled(b, shmux__wire_read(&b->wire, b->rx + b->rx_end, room), room);
+	filled(b, read_in(b, room), room);
 	note_news(b);
 	return true;
 }
@@ -943,6 +1039,8 @@ static int bytes_descriptors(struct shmux__link *l, int fds[2])
 
 static int bytes_clear(struct shmux__link *l)
 {
+	/* It may be that: the epoll has not said. */
+	shmux_store_relaxed(&bytes(l)->writable, 1);
 	bytes_publish(l);
 	return bytes_check_alive(l);
 }
@@ -951,7 +1049,7 @@ static bool bytes_has_room(struct shmux__link *l)
 {
 	struct bytes *b = bytes(l);
 
-	return unsent(b) <= TX_FULL / 2 && b->nr_unacked < YAMUX_UNACKED_MAX;
+	return unsent(b) <= TX_FULL / 2 && !b->turned_away && b->nr_unacked < YAMUX_UNACKED_MAX;
 }
 
 static uint32_t bytes_ring_depth(struct shmux__link *l)
@@ -1032,6 +1130,7 @@ const struct shmux__link_ops shmux__bytes_ops = {
 	.look = bytes_look,
 	.receive = bytes_receive,
 	.copy = bytes_copy,
+	.place = bytes_place,
 	.chunk_return = bytes_chunk_return,
 	.begin_wait = bytes_begin_wait,
 	.ready = bytes_ready,

@@ -27,6 +27,7 @@ struct shmux__frame {
 	uint32_t id;
 	uint32_t len;		/* bytes of payload */
 	uint32_t value[2];	/* the body of frames without payload */
+	uint32_t rest;		/* bytes that are still to come, and may be placed */
 	const void *data;	/* payload that lies in a chunk, else NULL */
 	uint32_t handle;	/* of that chunk */
 	uint32_t index;		/* the link's: where the body is */
@@ -96,6 +97,12 @@ struct shmux__link_ops {
 	/* Copy payload out of a frame that has no @data. */
 	void (*copy)(struct shmux__link *l, const struct shmux__frame *f,
 		     uint32_t pos, void *dst, uint32_t n);
+	/*
+	 * After a frame with a @rest, which may have no payload yet: read at most @n
+	 * bytes of it straight to @dst. Return: how many are there, 0 for none by now.
+	 * With @dst NULL the next receive takes some in. NULL: there is no such frame.
+	 */
+	uint32_t (*place)(struct shmux__link *l, void *dst, uint32_t n);
 	/* We read no more in that chunk. */
 	void (*chunk_return)(struct shmux__link *l, uint32_t handle);
 

@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/errno.h"
 #include "region/stray.h"
 
 /* What @fd is opened for: O_RDONLY, O_WRONLY, or O_RDWR; or a negative errno. */
@@ -134,18 +135,28 @@ int shmux__wire_open(struct shmux__wire *w, int in, int out)
 	return err;
 }
 
-ssize_t shmux__wire_read(struct shmux__wire *w, void *buf, size_t size)
+static ssize_t read_socket(int fd, const struct iovec *iov, int nr)
+{
+	struct msghdr msg = {
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = (size_t)nr,
+	};
+
+	return recvmsg(fd, &msg, MSG_DONTWAIT);
+}
+
+ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr)
 {
 	int saved = errno;
 	ssize_t n;
 
 	do {
 		if (w->brings_fds)
-			n = shmux__stray_recv(w->in, buf, size);
+			n = shmux__stray_recv(w->in, iov, nr);
 		else if (w->in_is_socket)
-			n = recv(w->in, buf, size, MSG_DONTWAIT);
+			n = read_socket(w->in, iov, nr);
 		else
-			n = read(w->in, buf, size);
+			n = readv(w->in, iov, nr);
 	} while (n < 0 && errno == EINTR);
 	/* A terminal that has hung up says EIO, a socket ECONNRESET. */
 	if (n < 0)
@@ -211,6 +222,13 @@ ssize_t shmux__wire_write(struct shmux__wire *w, const struct iovec *iov, int nr
 	} while (n == -EINTR);
 	errno = saved;
 	return n > 0 || n == -EAGAIN ? n : -EPIPE;
+}
+
+bool shmux__wire_takes(const struct shmux__wire *w)
+{
+	struct pollfd fd = { .fd = w->out, .events = POLLOUT };
+
+	return SHMUX_KEEP_ERRNO(poll(&fd, 1, 0)) > 0;
 }
 
 int shmux__wire_check(const struct shmux__wire *w)

@@ -30,16 +30,19 @@ struct shmux__wire {
 int shmux__wire_open(struct shmux__wire *w, int in, int out);
 
 /* Return: bytes; 0: the other end is closed; -EAGAIN: there is nothing. */
-ssize_t shmux__wire_read(struct shmux__wire *w, void *buf, size_t size);
+ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr);
 
 /*
- * The same, of a socket, but wait for it. Return: also -EINTR; -EAGAIN: the
+ * The same, of a socket and into one buffer, but wait for it. Return: also -EINTR; -EAGAIN: the
  * description, which others may share, does not wait, or not for so long.
  */
 ssize_t shmux__wire_wait(struct shmux__wire *w, void *buf, size_t size);
 
 /* Return: bytes, at least 1; -EAGAIN: no room; -EPIPE: nobody will read it. */
 ssize_t shmux__wire_write(struct shmux__wire *w, const struct iovec *iov, int nr);
+
+/* A system call: would a write find room? */
+bool shmux__wire_takes(const struct shmux__wire *w);
 
 /* A system call: 0, or -ECONNRESET: the other end is closed. */
 int shmux__wire_check(const struct shmux__wire *w);

@@ -95,16 +95,15 @@ int shmux__stray_drain(int socket, int max)
 	return drain(socket, max, true);
 }
 
-ssize_t shmux__stray_recv(int socket, void *buf, size_t size)
+ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr)
 {
 	union {
 		char bytes[SHMUX_STRAY_SPACE];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = (size_t)nr,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};

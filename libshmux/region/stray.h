@@ -33,8 +33,8 @@ void shmux__stray_close(int fd);
  */
 int shmux__stray_drain(int socket, int max);
 
-/* As recv(2), without waiting, and close what came along. */
-ssize_t shmux__stray_recv(int socket, void *buf, size_t size);
+/* As readv(2), without waiting, and close what came along. */
+ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr);
 
 /* Let no more come with what is sent from now on. Return: whether that is so. */
 bool shmux__stray_forbid(int socket);
