@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 #include "far.h"
 #include "harness.h"
 #include "pair.h"
+#include "pattern.h"
 #include "process.h"
 
 enum { DATA, WINDOW_UPDATE, PING, GO_AWAY };
@@ -244,6 +246,145 @@ TEST_F(yamux, frames_that_come_byte_by_byte_are_put_together)
 	EXPECT_EQ(3, shmux_stream_read(st, buf, sizeof(buf)));
 	EXPECT_STREQ("abc", buf);
 	EXPECT_EQ(0, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+#define LEN_LONG (240 * 1024) /* within the window */
+
+/*
+ * Somebody who writes that much on stream 1, in frames and in parts of any length, with
+ * a small frame on stream 3 after each.
+ */
+static pid_t talker(int fd, uint64_t seed)
+{
+	static char bytes[LEN_LONG];
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	pattern_fill(bytes, sizeof(bytes), 0, (uint32_t)seed);
+	for (uint32_t pos = 0, len; pos < sizeof(bytes); pos += len) {
+		len = random_between(&seed, 1, random_next(&seed) % 4 ? 70000 : 100);
+		if (len > sizeof(bytes) - pos)
+			len = sizeof(bytes) - pos;
+		if (!put(fd, DATA, pos + len == sizeof(bytes) ? FIN : 0, 1, len))
+			_exit(1);
+		for (uint32_t at = 0, part; at < len; at += part) {
+			part = random_between(&seed, 1, 30000);
+			if (part > len - at)
+				part = len - at;
+			if (send(fd, bytes + pos + at, part, MSG_NOSIGNAL) != (ssize_t)part)
+				_exit(1);
+			if (part % 2)
+				sched_yield();
+		}
+		if (!put_data(fd, 0, 3, "small", 5))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Read to the end what talker() has written, with buffers of any size. */
+static void check_read_whole(struct __test_metadata *_metadata, struct shmux_stream *st,
+			     uint64_t seed)
+{
+	static char buf[100000];
+	uint32_t mark = (uint32_t)seed;
+	uint64_t pos = 0;
+	ssize_t n;
+
+	while ((n = shmux_stream_read(st, buf, random_between(&seed, 1, sizeof(buf)))) > 0) {
+		ASSERT_EQ(-1, pattern_check(buf, (size_t)n, pos, mark));
+		pos += (uint64_t)n;
+	}
+	EXPECT_EQ(0, n);
+	EXPECT_EQ(LEN_LONG, pos);
+}
+
+static void check_long_payloads(struct __test_metadata *_metadata, FIXTURE_DATA(yamux) *self,
+				uint64_t spin)
+{
+	struct shmux_stream *st, *other;
+	int status;
+	pid_t pid;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		shmux_session_close(self->s, 0);
+		close(self->fd);
+		ASSERT_EQ(0, open_session(self, SHMUX_ROLE_ACCEPTOR, SESSION_OPTIONS(.spin = spin)));
+		st = accepted(self, 1);
+		other = accepted(self, 3);
+		pid = talker(self->fd, seed);
+
+		check_read_whole(_metadata, st, seed);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status);
+		EXPECT_LE(0, session_pump(self->s));
+		EXPECT_EQ(0, (int)shmux_stream_next_len(other) % 5);
+		EXPECT_LT(0, shmux_stream_next_len(other));
+		shmux_stream_close(st);
+		shmux_stream_close(other);
+	}
+}
+
+TEST_F(yamux, long_payloads_that_come_in_parts_are_read_whole_by_who_sleeps)
+{
+	check_long_payloads(_metadata, self, SHMUX_SPIN_NONE);
+}
+
+TEST_F(yamux, long_payloads_that_come_in_parts_are_read_whole_by_who_spins)
+{
+	check_long_payloads(_metadata, self, SHMUX_SPIN_ENDLESS);
+}
+
+TEST_F(yamux, long_payload_that_nobody_waits_for_holds_up_no_other_stream)
+{
+	static char bytes[60000], buf[sizeof(bytes)];
+	struct shmux_stream *st = accepted(self, 1), *other = accepted(self, 3);
+
+	pattern_fill(bytes, sizeof(bytes), 0, 1);
+	for (int i = 0; i < 2; i++)
+		ASSERT_TRUE(put_data(self->fd, 0, 1, bytes, sizeof(bytes)));
+	ASSERT_TRUE(put_data(self->fd, 0, 3, "small", 5));
+
+	EXPECT_EQ(5, shmux_stream_read(other, buf, sizeof(buf)));
+	for (int i = 0; i < 2; i++) {
+		struct iovec iov = { buf, sizeof(buf) };
+
+		ASSERT_EQ(sizeof(buf), shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL));
+		EXPECT_EQ(0, memcmp(bytes, buf, sizeof(buf)));
+	}
+	shmux_stream_close(st);
+	shmux_stream_close(other);
+}
+
+TEST_F(yamux, write_that_the_kernel_turns_away_leaves_nothing_and_can_be_tried_again)
+{
+	static char bytes[64 * 1024], buf[sizeof(bytes)];
+	struct shmux_stream *st = accepted(self, 1);
+	uint64_t written = 0, read = 0;
+	struct frame f;
+	ssize_t n;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, 16 * WINDOW));
+	while ((n = shmux_stream_try_write(st, bytes, sizeof(bytes))) > 0)
+		written += (uint64_t)n;
+	ASSERT_EQ(-EAGAIN, n);
+	EXPECT_EQ(-EAGAIN, shmux_stream_try_write(st, "x", 1));
+
+	while (get(self->fd, &f)) {
+		ASSERT_EQ(DATA, f.type);
+		for (uint32_t pos = 0; pos < f.len; pos += (uint32_t)n) {
+			/* Of what it took in part the rest is on its way. */
+			ASSERT_LE(0, session_pump(self->s));
+			n = recv(self->fd, buf, f.len - pos, MSG_DONTWAIT);
+			ASSERT_LT(0, n);
+		}
+		read += f.len;
+	}
+	EXPECT_EQ(written, read);
+	EXPECT_EQ(1, shmux_stream_try_write(st, "x", 1));
+	EXPECT_FRAME(DATA, 0, 1, 1);
 	shmux_stream_close(st);
 }
 
