@@ -35,11 +35,13 @@ for system in af_unix seqpacket pipe tcp shm mq zeromq nng go-yamux go-smux; do
 done
 has go-smux churn
 
-# Every size, of the one whose ring is ours.
-for test in rtt oneway; do
-	bench "$build/shmux" --quick --system shm --test $test || complain "it failed"
-	[ "$(grep -cE "^shm +$test +(8|64|1024|4096|65536|1048576|16777216) .* split .* [kMG]B/s" "$tmp/out")" = 7 ] ||
-		complain "rows of shm are missing"
+# Every size, where how large messages go is ours.
+for system in shm go-smux; do
+	for test in rtt oneway; do
+		bench "$build/shmux" --quick --system $system --test $test || complain "$system failed"
+		[ "$(grep -cE "^$system +$test +(8|64|1024|4096|65536|1048576|16777216) .* split .* [kMG]B/s" "$tmp/out")" = 7 ] ||
+			complain "rows of $system are missing"
+	done
 done
 
 # No name is left of them; that of a run now under way is not theirs.
