@@ -65,6 +65,9 @@ static pid_t spawn(struct bench *b, enum bench_end end)
 	if (getppid() != driver)
 		_exit(1);
 	b->run->pids[end] = getpid();
+	/* No page of them is to be fetched amid what is measured. */
+	if (end == BENCH_NEAR)
+		memset(b->run->samples, 0, BENCH_MAX_SAMPLES * sizeof(*b->run->samples));
 	/* The driver goes on with us, if it may trace us at all. */
 	if (b->run->traced && (ptrace(PTRACE_TRACEME, 0, NULL, NULL) || raise(SIGSTOP)))
 		_exit(1);

@@ -20,7 +20,7 @@
 
 #include "ends.h"
 
-#define SLICE_MIN 0.01		/* seconds */
+#define SLICE_MIN 0.03		/* seconds; rather fewer rounds than shorter slices */
 #define SLICE_COST 0.005	/* of the processes' coming and going, at first */
 #define ENOUGH_ROUNDS 3		/* for a median, where time has run out */
 
