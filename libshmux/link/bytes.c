@@ -33,7 +33,7 @@
 #define TX_SIZE		(160u << 10)
 #define TX_FULL		(64u << 10)	/* unsent; then only what must be said */
 #define RX_SIZE		(64u << 10)
-#define PIECE		(64u << 10)	/* longest frame that we make */
+#define PIECE		(32u << 10)	/* longest frame that we make */
 #define DIRECT		4096u	/* from here on payload goes straight to the kernel */
 #define FRAMES_MAX	65536u	/* on their way; more may be, but of next to nothing */
 #define POLLS_PER_CALL	64u	/* polls of memory that one of the kernel's is worth */
@@ -206,7 +206,7 @@ static bool flush(struct bytes *b, const void *body, uint32_t len)
 	if (!iov[0].iov_len)
 		b->tx_pos = b->tx_end = 0;
 	/* It was seen to that this fits. */
-	if (iov[1].iov_len)
+	if (body)
 		memcpy(b->tx + b->tx_end, iov[1].iov_base, iov[1].iov_len);
 	b->tx_end += (uint32_t)iov[1].iov_len;
 	watch_out(b);

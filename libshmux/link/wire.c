@@ -121,12 +121,22 @@ static bool brings_fds(int fd)
 	       domain == AF_UNIX;
 }
 
+/* Of a Unix socket, which does not do so itself: room for some of the longest frames. */
+static void widen(int fd)
+{
+	const int size = 512 << 10;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 int shmux__wire_open(struct shmux__wire *w, int in, int out)
 {
 	int err, saved = errno;
 
 	err = open_both(w, in, out);
 	w->brings_fds = !err && w->in_is_socket && brings_fds(w->in);
+	if (w->brings_fds)
+		widen(w->out);
 	if (in >= 0 && (err || w->in != in))
 		close(in);
 	if (out >= 0 && out != in && (err || w->out != out))
