@@ -332,19 +332,20 @@ void bench_goals_print(const struct bench *b, FILE *out)
 	print_free(b, out);
 }
 
+/* The default of sessions, beside that of Go's. */
 static void print_yamux(const struct bench *b, FILE *out, const char *placement)
 {
 	char what[80];
 
 	snprintf(what, sizeof(what), "yamux: 64 KB one way, %s / hashicorp/yamux", placement);
-	print_ratio(out, what, RATE("yamux", "oneway", 65536, "block", "copy", 1, placement),
+	print_ratio(out, what, RATE("yamux", "oneway", 65536, "adaptive", "copy", 1, placement),
 		    RATE("go-yamux", "oneway", 65536, "block", "copy", 1, placement), AT_LEAST, 2);
 	snprintf(what, sizeof(what), "yamux: 64 B round trip, %s / hashicorp/yamux", placement);
-	print_ratio(out, what, P50("yamux", "rtt", 64, "block", "copy", 0, placement),
+	print_ratio(out, what, P50("yamux", "rtt", 64, "adaptive", "copy", 0, placement),
 		    P50("go-yamux", "rtt", 64, "block", "copy", 0, placement), AT_MOST, 0.5);
 	snprintf(what, sizeof(what), "yamux: open + 64 B echo + close, %s / hashicorp/yamux",
 		 placement);
-	print_ratio(out, what, P50("yamux", "churn", 64, "block", "copy", 0, placement),
+	print_ratio(out, what, P50("yamux", "churn", 64, "adaptive", "copy", 0, placement),
 		    P50("go-yamux", "churn", 64, "block", "copy", 0, placement), AT_MOST, 0.25);
 }
 
