@@ -262,7 +262,7 @@ static int hear(struct wire_pipe *p, const struct pipe_frame *f)
 static int listen_to_reader(struct wire_pipe *p, const struct shmux__call *c,
 			    bool wait)
 {
-	struct pipe_frame f;
+	struct pipe_frame f = { 0 };
 	int n;
 
 	for (;;) {
