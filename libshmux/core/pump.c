@@ -8,6 +8,7 @@
  */
 #include "core/core.h"
 #include "core/credit.h"
+#include "core/direct.h"
 #include "core/rx.h"
 #include "core/wait.h"
 
@@ -15,27 +16,6 @@ static void return_chunk(struct shmux_session *s, const struct shmux__frame *f)
 {
 	if (f->data)
 		s->link->ops->chunk_return(s->link, f->handle);
-}
-
-/* The reader whose buffer this payload may go to straight away, or NULL. */
-static struct shmux__waiter *direct_reader(const struct shmux_stream *st,
-					   const struct shmux__frame *f)
-{
-	struct shmux__waiter *w;
-
-	if (st->rx_first)
-		return NULL;
-	for (w = st->waiters; w; w = w->next)
-		if ((w->kind & WAIT_READ) && w->buf && !w->cancelled)
-			break;
-	if (!w)
-		return NULL;
-	if (!(st->state & STREAM_MESSAGES))
-		return w->done < w->size ? w : NULL;
-	if (w->message_done || (st->state & STREAM_IN_MESSAGE) ||
-	    (f->flags & SHMUX_FLAG_MORE) || f->len > w->size)
-		return NULL;
-	return w;
 }
 
 /* More has come on a stream than it was granted, or than we keep. */
@@ -54,7 +34,7 @@ static int too_much(struct shmux_stream *st)
 static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		   const struct shmux__frame *f)
 {
-	struct shmux__waiter *w = direct_reader(st, f);
+	struct shmux__waiter *w = shmux__direct_reader(st, f);
 	uint32_t cost = shmux__cost(s->link, f->len), n = 0;
 	int err;
 
@@ -370,54 +350,11 @@ static int handle(struct shmux_session *s, const struct shmux__frame *f)
 		return on_pong(s, f);
 	case SHMUX_FRAME_REFUND:
 		return on_refund(s, f);
+	case SHMUX__FRAME_OFFER:
+		return shmux__take_offer(s, f);
 	default:
 		return -EPROTO;
 	}
-}
-
-/* Who waits for payload of this stream, and may have it unseen. */
-static struct shmux__waiter *taker(struct shmux_stream *st,
-				   const struct shmux__frame *f)
-{
-	if (!st || (st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT |
-				 STREAM_RESET)))
-		return NULL;
-	return direct_reader(st, f);
-}
-
-/*
- * The link has part of a long payload. What is to come goes straight to who waits
- * for it, which saves a copy. Return: whether the pump is to go on: not if the
- * leader has something, since he may be about to ask for this.
- */
-static bool place(struct shmux_session *s, const struct shmux__frame *f)
-{
-	struct shmux_stream *st = find(s, f->id);
-	struct shmux__waiter *w = taker(st, f);
-	size_t n = f->rest;
-
-	if (w && n > w->size - w->done)
-		n = w->size - w->done;
-	if (w && n > st->rx_granted)
-		n = st->rx_granted;
-	if (!w || !n) {
-		if (s->leader && s->leader->done)
-			return false;
-		s->link->ops->place(s->link, NULL, 0);
-		return true;
-	}
-	n = s->link->ops->place(s->link, w->buf + w->done, (uint32_t)n);
-	if (!n)
-		return true;
-	st->state &= ~STREAM_HUNGRY;
-	st->rx_granted -= (uint32_t)n;
-	s->counters.bytes_received += n;
-	w->done += n;
-	w->message_done = true;
-	shmux__credit_consumed(st, (uint32_t)n);
-	shmux__wake_stream(st, WAIT_READ);
-	shmux__stream_event(st, STREAM_EVENT_READ);
-	return true;
 }
 
 void shmux__pump(struct shmux_session *s, int max)
@@ -425,11 +362,9 @@ void shmux__pump(struct shmux_session *s, int max)
 	struct shmux__frame f;
 	int err = 1;
 
-	f.rest = 0;	/* set by a link that can place, and by no other */
 	while (max-- && (err = shmux__link_receive(s->link, &f)) > 0) {
-		if (!f.rest || f.len)
-			err = handle(s, &f);
-		if (err < 0 || (f.rest && !place(s, &f)))
+		err = handle(s, &f);
+		if (err)
 			break;
 	}
 	if (__builtin_expect(err < 0, 0)) {

@@ -652,11 +652,6 @@ static int on_header(struct bytes *b)
 					       on_session(b, &h);
 }
 
-static bool may_place(const struct bytes *b)
-{
-	return placeable(b) && !b->drained && !b->ended;
-}
-
 /* The next part of the payload. Return: whether it is anybody's. */
 static bool take_payload(struct bytes *b, struct shmux__frame *f)
 {
@@ -672,9 +667,22 @@ static bool take_payload(struct bytes *b, struct shmux__frame *f)
 	b->payload_left -= n;
 	if (b->payload_fin && !b->payload_left)
 		f->flags = SHMUX_FLAG_FIN;
-	if (may_place(b))
-		f->rest = b->payload_left;
 	return f->id != 0;
+}
+
+/* It may go straight to who waits for it; not if it was offered, and nobody does. */
+static bool may_place(const struct bytes *b)
+{
+	return placeable(b) && !b->take_in && !b->drained && !b->ended;
+}
+
+static void offer(const struct bytes *b, struct shmux__frame *f)
+{
+	*f = (struct shmux__frame){
+		.type = SHMUX__FRAME_OFFER,
+		.id = b->payload_id,
+		.len = b->payload_left,
+	};
 }
 
 /* What follows it is most likely the header of another: have that as well. */
@@ -714,7 +722,11 @@ static int receive(struct bytes *b, struct shmux__frame *f)
 			*f = b->held[b->next_held++];
 			return 1;
 		}
-		if (b->payload_left && (left(b) || (may_place(b) && !b->take_in))) {
+		if (may_place(b)) {
+			offer(b, f);
+			return 1;
+		}
+		if (b->payload_left && left(b)) {
 			if (take_payload(b, f))
 				return 1;
 			continue;

@@ -20,6 +20,12 @@
 
 struct shmux__link;
 
+/*
+ * A link's own type of frame: @len bytes of payload for @id are to come, and may be
+ * placed. A link without place has none.
+ */
+#define SHMUX__FRAME_OFFER	0xffu
+
 /* A frame received. Valid until the next receive on the link. */
 struct shmux__frame {
 	uint8_t type;		/* SHMUX_FRAME_*; DATA for any payload */
@@ -27,7 +33,6 @@ struct shmux__frame {
 	uint32_t id;
 	uint32_t len;		/* bytes of payload */
 	uint32_t value[2];	/* the body of frames without payload */
-	uint32_t rest;		/* bytes that are still to come, and may be placed */
 	const void *data;	/* payload that lies in a chunk, else NULL */
 	uint32_t handle;	/* of that chunk */
 	uint32_t index;		/* the link's: where the body is */
@@ -98,9 +103,8 @@ struct shmux__link_ops {
 	void (*copy)(struct shmux__link *l, const struct shmux__frame *f,
 		     uint32_t pos, void *dst, uint32_t n);
 	/*
-	 * After a frame with a @rest, which may have no payload yet: read at most @n
-	 * bytes of it straight to @dst. Return: how many are there, 0 for none by now.
-	 * With @dst NULL the next receive takes some in. NULL: there is no such frame.
+	 * After an offer: read at most @n bytes of it straight to @dst. Return: how many
+	 * are there, 0 for none by now. With @dst NULL the next receive takes some in.
 	 */
 	uint32_t (*place)(struct shmux__link *l, void *dst, uint32_t n);
 	/* We read no more in that chunk. */

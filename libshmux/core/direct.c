@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* direct.c - see direct.h */
+#include "core/direct.h"
+
+#include "core/credit.h"
+
+/* Who may have payload of this stream unseen. */
+static struct shmux__waiter *taker(const struct shmux_stream *st,
+				   const struct shmux__frame *offer)
+{
+	if (!st || (st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT |
+				 STREAM_RESET)))
+		return NULL;
+	return shmux__direct_reader(st, offer);
+}
+
+int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer)
+{
+	struct shmux_stream *st = shmux__session_find(s, offer->id);
+	struct shmux__waiter *w = taker(st, offer);
+	size_t n = offer->len;
+
+	if (w && n > w->size - w->done)
+		n = w->size - w->done;
+	if (w && n > st->rx_granted)
+		n = st->rx_granted;
+	if (!w || !n) {
+		if (s->leader && s->leader->done)
+			return 1;
+		s->link->ops->place(s->link, NULL, 0);
+		return 0;
+	}
+	n = s->link->ops->place(s->link, w->buf + w->done, (uint32_t)n);
+	if (!n)
+		return 0;
+	st->state &= ~STREAM_HUNGRY;
+	st->rx_granted -= (uint32_t)n;
+	s->counters.bytes_received += n;
+	w->done += n;
+	shmux__credit_consumed(st, (uint32_t)n);
+	shmux__wake_stream(st, WAIT_READ);
+	shmux__stream_event(st, STREAM_EVENT_READ);
+	return 0;
+}
