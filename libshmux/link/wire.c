@@ -125,8 +125,12 @@ static bool brings_fds(int fd)
 static void widen(int fd)
 {
 	const int size = 512 << 10;
+	socklen_t len = sizeof(int);
+	int now;
 
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	/* The kernel tells twice what it was asked for. */
+	if (!getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len) && now < 2 * size)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
 int shmux__wire_open(struct shmux__wire *w, int in, int out)

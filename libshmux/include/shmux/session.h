@@ -181,7 +181,8 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * too), pipes and terminals will do; a terminal in raw mode (cfmakeraw(3)), which is
  * the caller's to set, and not a pseudo-terminal's master. Both are the session's
  * from now on, closed on failure too; nothing about descriptions that others may
- * share is changed. Does not block: yamux begins without a word.
+ * share is changed, but that a Unix socket has room for 512 KiB to send, if the
+ * machine lets it (net.core.wmem_max). Does not block: yamux begins without a word.
  *
  * What yamux cannot say is done without: a stream has no messages and cannot be
  * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
@@ -195,6 +196,8 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * 128 KiB that were read bring a grant of 896 KiB, and then each 512 KiB one of as
  * much. A stream that would have more lie here unread than @budget is reset with
  * SHMUX_CODE_LIMIT.
+ *
+ * Who spins asks the kernel again and again, and yields the CPU in between.
  *
  * A call that may wait has handed to the kernel what it says when it returns. One
  * with SHMUX_NOWAIT, or an open, shutdown, reset or close, may leave up to 160 KiB of what
