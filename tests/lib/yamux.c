@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -385,6 +386,40 @@ TEST_F(yamux, write_that_the_kernel_turns_away_leaves_nothing_and_can_be_tried_a
 	EXPECT_EQ(written, read);
 	EXPECT_EQ(1, shmux_stream_try_write(st, "x", 1));
 	EXPECT_FRAME(DATA, 0, 1, 1);
+	shmux_stream_close(st);
+}
+
+/* Bytes that the other end can read by now. */
+static int nr_there(int fd)
+{
+	int n = 0;
+
+	return ioctl(fd, FIONREAD, &n) ? -1 : n;
+}
+
+TEST_F(yamux, write_that_is_turned_away_leaves_what_was_unsent_before_as_it_was)
+{
+	static char out[1000], more[8192], in[sizeof(out)];
+	struct shmux_stream *st = accepted(self, 1);
+	uint32_t nr = 0, got = 0;
+	struct frame f;
+	int before;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, 0, 1, 16 * WINDOW));
+	do {
+		before = nr_there(self->fd);
+		pattern_fill(out, sizeof(out), 0, nr++);
+		ASSERT_EQ(sizeof(out), shmux_stream_try_write(st, out, sizeof(out)));
+	} while (nr_there(self->fd) != before);
+	ASSERT_EQ(-EAGAIN, shmux_stream_try_write(st, more, sizeof(more)));
+
+	while (get(self->fd, &f)) {
+		ASSERT_EQ(sizeof(in), f.len);
+		ASSERT_EQ((ssize_t)f.len, recv(self->fd, in, f.len, MSG_DONTWAIT | MSG_WAITALL));
+		EXPECT_EQ(-1, pattern_check(in, sizeof(in), 0, got++));
+		ASSERT_LE(0, session_pump(self->s));
+	}
+	EXPECT_EQ(nr, got);
 	shmux_stream_close(st);
 }
 
