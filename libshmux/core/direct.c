@@ -14,6 +14,12 @@ static struct shmux__waiter *taker(const struct shmux_stream *st,
 	return shmux__direct_reader(st, offer);
 }
 
+/* Is its call about to return? */
+static bool has_enough(const struct shmux__waiter *w)
+{
+	return w && w->want && w->done >= w->want;
+}
+
 int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer)
 {
 	struct shmux_stream *st = shmux__session_find(s, offer->id);
@@ -25,7 +31,7 @@ int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer)
 	if (w && n > st->rx_granted)
 		n = st->rx_granted;
 	if (!w || !n) {
-		if (s->leader && s->leader->done)
+		if (has_enough(s->leader))
 			return 1;
 		s->link->ops->place(s->link, NULL, 0);
 		return 0;

@@ -32,8 +32,8 @@ shmux__direct_reader(const struct shmux_stream *st, const struct shmux__frame *f
 
 /*
  * What is to come of a long payload goes straight to who waits for it, which saves a
- * copy. Return: 0, or 1: the pump is not to go on, since the leader has something and
- * may be about to ask for this.
+ * copy. Return: 0, or 1: the pump is not to go on, since the leader has what it wants
+ * and may be about to ask for this.
  */
 int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer);
 

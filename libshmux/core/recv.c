@@ -80,6 +80,7 @@ static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
 	w.buf = buf;
 	w.size = size;
+	w.want = want;
 	if (readable(st) || (flags & SHMUX_NOWAIT) ||
 	    !shmux__sleep_looks(st->s, recv_deadline(st)))
 		shmux__drain_into(&w);

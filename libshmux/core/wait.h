@@ -37,6 +37,7 @@ struct shmux__waiter {
 	/* A reader's buffer; payload may be copied straight into it. */
 	char *buf;
 	size_t size, done;
+	size_t want;			/* bytes with which the call returns, if it is known */
 	bool message_done;
 };
 
@@ -50,7 +51,7 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
 	w->poke = 0;
 	w->enlisted = w->asleep = w->cancelled = w->slept = w->room = false;
 	w->buf = NULL;
-	w->size = w->done = 0;
+	w->size = w->done = w->want = 0;
 	w->message_done = false;
 }
 

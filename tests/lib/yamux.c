@@ -359,6 +359,23 @@ TEST_F(yamux, long_payload_that_nobody_waits_for_holds_up_no_other_stream)
 	shmux_stream_close(other);
 }
 
+TEST_F(yamux, long_payload_that_nobody_waits_for_holds_up_nobody_who_has_a_part)
+{
+	static char bytes[60000], buf[200];
+	struct shmux_stream *st = accepted(self, 1), *other = accepted(self, 3);
+	struct iovec iov = { buf, sizeof(buf) };
+
+	ASSERT_TRUE(put_data(self->fd, 0, 1, bytes, 100));
+	for (int i = 0; i < 2; i++)
+		ASSERT_TRUE(put_data(self->fd, 0, 3, bytes, sizeof(bytes)));
+	ASSERT_TRUE(put_data(self->fd, 0, 1, bytes, 100));
+
+	EXPECT_EQ(sizeof(buf), shmux_stream_recv(st, &iov, 1, SHMUX_WAITALL));
+	EXPECT_EQ(2 * sizeof(bytes), shmux_stream_next_len(other));
+	shmux_stream_close(st);
+	shmux_stream_close(other);
+}
+
 TEST_F(yamux, write_that_the_kernel_turns_away_leaves_nothing_and_can_be_tried_again)
 {
 	static char bytes[64 * 1024], buf[sizeof(bytes)];
