@@ -188,7 +188,8 @@ static bool flush(struct bytes *b, const void *body, uint32_t len)
 		iov[0].iov_base = (char *)iov[0].iov_base + n;
 		iov[0].iov_len -= n;
 		n = (size_t)written - n;
-		iov[1].iov_base = (char *)iov[1].iov_base + n;
+		if (n)
+			iov[1].iov_base = (char *)iov[1].iov_base + n;
 		iov[1].iov_len -= n;
 		made_room(b);
 	}
