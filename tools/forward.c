@@ -19,6 +19,7 @@
 
 #include "args.h"
 #include "commands.h"
+#include "loop.h"
 #include "say.h"
 #include "server.h"
 
@@ -310,12 +311,12 @@ static bool goes_on(const struct forward *fw)
 static void serve(struct forward *fw)
 {
 	struct epoll_event events[EVENTS];
-	struct server_spin spin = { 0 };
+	struct loop_spin spin = { 0 };
 	struct forward_watch *w;
 	int n;
 
 	while (goes_on(fw)) {
-		n = server_wait(&spin, fw->epoll, events, EVENTS, timeout_ms(fw));
+		n = loop_wait(&spin, fw->epoll, events, EVENTS, timeout_ms(fw));
 		for (int i = 0; i < n; i++) {
 			w = events[i].data.ptr;
 			w->ready(fw, w, events[i].events);

@@ -2,11 +2,7 @@
 /* server.c - see server.h */
 #include "server.h"
 
-#include <sched.h>
-#include <shmux/common.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -31,48 +27,4 @@ int server_open_signals(int more)
 		sigaddset(&set, more);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-#define SPIN_MOST	UINT64_C(50000)	/* ns; about what it takes to wake */
-#define SPIN_LEAST	UINT64_C(1000)
-#define YIELD_LONG	UINT64_C(100000)	/* ns; somebody else has had a turn meanwhile */
-#define CROWDED_WAITS	64u
-
-static void learn(struct server_spin *spin, uint64_t took, bool crowded)
-{
-	if (crowded)
-		spin->crowded = CROWDED_WAITS;
-	if (spin->crowded) {
-		spin->crowded--;
-		spin->now = 0;
-	} else if (took <= SPIN_MOST) {
-		spin->now = SPIN_MOST;
-	} else {
-		spin->now = spin->now > 2 * SPIN_LEAST ? spin->now / 2 : 0;
-	}
-}
-
-int server_wait(struct server_spin *spin, int epoll, struct epoll_event *events, int max,
-		int timeout_ms)
-{
-	int n = epoll_wait(epoll, events, max, 0);
-	uint64_t begun, now, before;
-	bool crowded = false;
-
-	if (n || !timeout_ms)
-		return n;
-	begun = now = shmux_now();
-	while (!n && now - begun < spin->now) {
-		before = now;
-		sched_yield();
-		n = epoll_wait(epoll, events, max, 0);
-		now = shmux_now();
-		crowded |= now - before > YIELD_LONG;
-	}
-	if (!n) {
-		n = epoll_wait(epoll, events, max, timeout_ms);
-		now = shmux_now();
-	}
-	learn(spin, now - begun, crowded);
-	return n;
 }

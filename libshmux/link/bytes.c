@@ -1062,7 +1062,8 @@ static bool bytes_has_room(struct shmux__link *l)
 {
 	struct bytes *b = bytes(l);
 
-	return unsent(b) <= TX_FULL / 2 && !b->turned_away && b->nr_unacked < YAMUX_UNACKED_MAX;
+	return unsent(b) <= TX_FULL / 2 && !b->turned_away &&
+	       b->nr_unacked < YAMUX_UNACKED_MAX;
 }
 
 static uint32_t bytes_ring_depth(struct shmux__link *l)

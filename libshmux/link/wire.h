@@ -33,8 +33,8 @@ int shmux__wire_open(struct shmux__wire *w, int in, int out);
 ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr);
 
 /*
- * The same, of a socket and into one buffer, but wait for it. Return: also -EINTR; -EAGAIN: the
- * description, which others may share, does not wait, or not for so long.
+ * The same, of a socket and into one buffer, but wait for it. Return: also -EINTR;
+ * -EAGAIN: the description, which others may share, does not wait, or not for so long.
  */
 ssize_t shmux__wire_wait(struct shmux__wire *w, void *buf, size_t size);
 
