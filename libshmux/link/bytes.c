@@ -505,37 +505,32 @@ static ssize_t read_in(struct bytes *b, uint32_t room)
 	return shmux__wire_read(&b->wire, &iov, 1);
 }
 
-/* A read of at most @room bytes has returned @n. Return: whether there is more. */
+/*
+ * A read of at most @room bytes has returned @n. Return: whether there is more. What
+ * our child has written is there when it has ended, and then it is all: who else
+ * may have its output is nobody.
+ */
 static bool filled(struct bytes *b, ssize_t n, uint32_t room)
 {
-	if (n <= 0) {
-		b->drained = true;
-		b->ended = !n;
-		return false;
-	}
 	/* Less than asked for is all there was. */
-	b->drained = (size_t)n < room;
+	b->drained = n < (ssize_t)room;
+	b->ended = !n || (b->drained && b->child.ended);
+	if (n <= 0)
+		return false;
 	b->rx_end += (uint32_t)n;
 	return true;
 }
 
-/*
- * Ask the kernel, unless it had nothing. Return: whether there is more now. What
- * our child has written is there when it has ended, and then it is all: who else
- * may have its output is nobody.
- */
+/* Ask the kernel, unless it had nothing. Return: whether there is more now. */
 static bool fill(struct bytes *b)
 {
-	bool is_last = b->child.ended, more;
 	uint32_t room;
 
 	if (b->drained || b->ended)
 		return false;
-	room = make_rx_room(b);
-	more = filled(b, read_in(b, room), room);
-	b->ended |= b->drained && is_last;
 	b->take_in = false;
-	return more;
+	room = make_rx_room(b);
+	return filled(b, read_in(b, room), room);
 }
 
 static void hold(struct bytes *b, uint8_t type, uint8_t flags, uint32_t id,

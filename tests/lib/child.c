@@ -126,6 +126,29 @@ static int as_fork_and_die(int argc, char **argv)
 	return 0;
 }
 
+enum { PROMISED = 200000, KEPT = 150000 };
+
+/* By hand: begin a long payload on the stream that is opened first, and do the same. */
+static int as_break_off(int argc, char **argv)
+{
+	static const unsigned char head[12] = { 0, 0, 0, 2, 0, 0, 0, 1, 0, 3, 0x0d, 0x40 };
+	static char payload[KEPT];
+
+	(void)argc;
+	(void)argv;
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, 0);
+		sleep(20);
+		_exit(0);
+	}
+	pattern_fill(payload, sizeof(payload), 0, 4);
+	if (write(1, head, sizeof(head)) != sizeof(head) ||
+	    write(1, payload, sizeof(payload)) != sizeof(payload))
+		return 97;
+	raise(SIGKILL);
+	return 0;
+}
+
 static int __attribute__((noreturn)) as_sleep(int argc, char **argv)
 {
 	(void)argc;
@@ -215,6 +238,7 @@ static const struct {
 	{ "client", as_client },
 	{ "write-and-exit", as_write_and_exit },
 	{ "fork-and-die", as_fork_and_die },
+	{ "break-off", as_break_off },
 	{ "sleep", as_sleep },
 	{ "ignore", as_ignore },
 	{ "leave-slowly", as_leave_slowly },
@@ -396,12 +420,27 @@ TEST_F(child, what_a_child_wrote_before_it_left_is_read_and_its_status_is_known)
 	EXPECT_TRUE(exits_with(self, 7));
 }
 
-TEST_F(child, a_grandchild_that_holds_the_wire_does_not_hide_the_childs_death)
+/* The grandchild is ours by now, and lives: no more. */
+static bool end_grandchild(void)
 {
 	pid_t grandchild = 0;
-	uint64_t before;
-	char buf[8], path[64];
 	FILE *children;
+	char path[64];
+	int status;
+
+	if (waitpid(-1, &status, WNOHANG))
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	children = fopen(path, "re");
+	if (!children || fscanf(children, "%d", &grandchild) != 1 || fclose(children))
+		return false;
+	return !kill(grandchild, SIGKILL) && waitpid(grandchild, &status, 0) == grandchild;
+}
+
+TEST_F(child, a_grandchild_that_holds_the_wire_does_not_hide_the_childs_death)
+{
+	uint64_t before;
+	char buf[8];
 	int status;
 
 	/* It would live on among ours. */
@@ -415,15 +454,23 @@ TEST_F(child, a_grandchild_that_holds_the_wire_does_not_hide_the_childs_death)
 	EXPECT_GT(20, session_counters(self->s).sleeps);
 	ASSERT_EQ(0, status_of(self, &status));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	/* The grandchild is ours by now, and lives. */
-	EXPECT_EQ(0, waitpid(-1, &status, WNOHANG));
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-	children = fopen(path, "re");
-	ASSERT_NE(NULL, children);
-	ASSERT_EQ(1, fscanf(children, "%d", &grandchild));
-	fclose(children);
-	kill(grandchild, SIGKILL);
-	EXPECT_EQ(grandchild, waitpid(grandchild, &status, 0));
+	EXPECT_TRUE(end_grandchild());
+}
+
+TEST_F(child, nor_does_it_amid_a_long_payload)
+{
+	static char buf[PROMISED];
+	struct iovec iov = { buf, sizeof(buf) };
+	int status;
+
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	ASSERT_EQ(0, dial_stream(self, AS "break-off"));
+	EXPECT_EQ(KEPT, shmux_stream_recv(self->st, &iov, 1, SHMUX_WAITALL));
+	EXPECT_EQ(-1, pattern_check(buf, KEPT, 0, 4));
+	EXPECT_EQ(-ECONNRESET, shmux_stream_read(self->st, buf, sizeof(buf)));
+	ASSERT_EQ(0, status_of(self, &status));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_TRUE(end_grandchild());
 }
 
 TEST_F(child, an_event_loop_learns_of_it_too)
