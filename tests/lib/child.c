@@ -128,14 +128,18 @@ static int as_fork_and_die(int argc, char **argv)
 
 enum { PROMISED = 200000, KEPT = 150000 };
 
-/* By hand: begin a long payload on the stream that is opened first, and do the same. */
+/* By hand: begin a long payload on the stream that they have opened, and do the same. */
 static int as_break_off(int argc, char **argv)
 {
 	static const unsigned char head[12] = { 0, 0, 0, 2, 0, 0, 0, 1, 0, 3, 0x0d, 0x40 };
 	static char payload[KEPT];
+	char opening[12];
 
 	(void)argc;
 	(void)argv;
+	/* Before it, there is none that could be written to. */
+	if (read(0, opening, sizeof(opening)) != sizeof(opening))
+		return 96;
 	if (!fork()) {
 		prctl(PR_SET_PDEATHSIG, 0);
 		sleep(20);
