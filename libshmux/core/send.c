@@ -79,7 +79,9 @@ static void source_skip(struct source *src, size_t n)
 	src->left -= n;
 }
 
-static void source_copy(struct source *src, char *dst, size_t n)
+/* Copy the next @n bytes to @dst, which is in a chunk of @l, or @l is NULL. */
+static void source_copy(struct source *src, struct shmux__link *l, char *dst,
+			size_t n)
 {
 	const char *at;
 	size_t len;
@@ -88,7 +90,10 @@ static void source_copy(struct source *src, char *dst, size_t n)
 		at = source_at(src, &len);
 		if (len > n)
 			len = n;
-		memcpy(dst, at, len);
+		if (l)
+			l->ops->chunk_fill(l, dst, at, len);
+		else
+			memcpy(dst, at, len);
 		source_skip(src, len);
 		dst += len;
 		n -= len;
@@ -322,7 +327,7 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 		err = l->ops->chunk_get(l, n, &c);
 		if (err)
 			return err;
-		memcpy(c.data, buf, n);
+		l->ops->chunk_fill(l, c.data, buf, n);
 		l->ops->chunk_send(l, fin, st->id, &c, n);
 		l->frames_sent++;
 	}
@@ -419,7 +424,7 @@ static int put_small(struct shmux_stream *st, const struct source *src,
 	const char *at = source_at(&from, &at_len);
 
 	if (at_len < len) {
-		source_copy(&from, buf, len);
+		source_copy(&from, NULL, buf, len);
 		at = buf;
 	}
 	return shmux__link_send(st->s->link, SHMUX_FRAME_DATA, fin, st->id, at,
@@ -442,7 +447,7 @@ static ssize_t put_part(struct shmux_stream *st, struct source *src,
 	if (!l->chunk_max) {
 		struct source from = *src;
 
-		source_copy(&from, buf, n);
+		source_copy(&from, NULL, buf, n);
 		err = shmux__link_send(l, SHMUX_FRAME_DATA,
 				       n < src->left ? SHMUX_FLAG_MORE : fin,
 				       st->id, buf, n);
@@ -454,7 +459,7 @@ static ssize_t put_part(struct shmux_stream *st, struct source *src,
 	err = l->ops->chunk_get(l, n, &c);
 	if (err)
 		return err;
-	source_copy(src, c.data, n);
+	source_copy(src, l, c.data, n);
 	l->ops->chunk_send(l, src->left ? SHMUX_FLAG_MORE : fin, st->id, &c, n);
 	l->frames_sent++;
 	return n;

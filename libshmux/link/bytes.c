@@ -797,6 +797,15 @@ static int bytes_chunk_get(struct shmux__link *l, uint32_t size,
 	return -EOPNOTSUPP;
 }
 
+static void bytes_chunk_fill(struct shmux__link *l, void *dst, const void *src,
+			     size_t n)
+{
+	(void)l;
+	(void)dst;
+	(void)src;
+	(void)n;
+}
+
 static void bytes_chunk_send(struct shmux__link *l, uint32_t flags, uint32_t id,
 			     const struct shmux__chunk *c, uint32_t len)
 {
@@ -1129,6 +1138,7 @@ const struct shmux__link_ops shmux__bytes_ops = {
 	.send = bytes_send,
 	.append = bytes_append,
 	.chunk_get = bytes_chunk_get,
+	.chunk_fill = bytes_chunk_fill,
 	.chunk_send = bytes_chunk_send,
 	.chunk_put = bytes_chunk_put,
 	.publish = bytes_publish,

@@ -71,6 +71,9 @@ struct shmux__link_ops {
 	 */
 	int (*chunk_get)(struct shmux__link *l, uint32_t size,
 			 struct shmux__chunk *c);
+	/* Copy payload into a chunk, at @dst. */
+	void (*chunk_fill)(struct shmux__link *l, void *dst, const void *src,
+			   size_t n);
 	/* Send the first @len bytes of a chunk. Cannot fail. */
 	void (*chunk_send)(struct shmux__link *l, uint32_t flags, uint32_t id,
 			   const struct shmux__chunk *c, uint32_t len);

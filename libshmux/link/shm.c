@@ -194,6 +194,7 @@ int shmux__shm_open(struct shmux__region *region,
 	err = check_header(&peer, &own, region->peer_size);
 	if (err)
 		goto err_free;
+	shmux__fill_init(&s->fill);
 	err = shmux__arena_init(&s->arena, own.arena_size / SHMUX_BLOCK_SIZE);
 	if (err)
 		goto err_free;
@@ -342,6 +343,12 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 	c->size = SHMUX_BLOCK_SIZE << order;
 	c->data = s->arena_data + (size_t)block * SHMUX_BLOCK_SIZE;
 	return 0;
+}
+
+static void shm_chunk_fill(struct shmux__link *l, void *dst, const void *src,
+			   size_t n)
+{
+	shmux__fill(&shmux__shm(l)->fill, dst, src, n);
 }
 
 static void shm_chunk_send(struct shmux__link *l, uint32_t flags, uint32_t id,
@@ -704,6 +711,7 @@ const struct shmux__link_ops shmux__shm_ops = {
 	.send = shm_send,
 	.append = shm_append,
 	.chunk_get = shm_chunk_get,
+	.chunk_fill = shm_chunk_fill,
 	.chunk_send = shm_chunk_send,
 	.chunk_put = shm_chunk_put,
 	.publish = shm_publish,

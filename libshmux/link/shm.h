@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "link/arena.h"
+#include "link/fill.h"
 #include "link/link.h"
 #include "link/returns.h"
 #include "link/ring.h"
@@ -53,6 +54,8 @@ struct shmux__shm {
 	uint32_t seen_kicks;	/* the peer's kicks, as of arm */
 	uint32_t seen_consumer;	/* the peer's index, as of begin_wait */
 	uint32_t seen_returned;	/* chunks that had come back by then */
+
+	struct shmux__fill fill;
 };
 
 /* Sizes of our region. */
