@@ -44,7 +44,7 @@ collect()
 	awk '
 	$1 == "." { next }
 	/PROGRAM TOTALS/ { gsub(",", "", $1); total = $1 }
-	/:[^ ]*mem(cpy|move)/ { gsub(",", "", $1); copied += $1 }
+	/:[^ ]*(mem(cpy|move)|copy_past)/ { gsub(",", "", $1); copied += $1 }
 	END { print total - copied }' "$out.txt"
 }
 
