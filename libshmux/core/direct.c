@@ -3,6 +3,7 @@
 #include "core/direct.h"
 
 #include "core/credit.h"
+#include "core/rx.h"
 
 /* Who may have payload of this stream unseen. */
 static struct shmux__waiter *taker(const struct shmux_stream *st,
@@ -47,4 +48,46 @@ int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer)
 	shmux__wake_stream(st, WAIT_READ);
 	shmux__stream_event(st, STREAM_EVENT_READ);
 	return 0;
+}
+
+void shmux__take_parts(struct shmux__waiter *w)
+{
+	struct shmux_stream *st = w->st;
+
+	if (!w->buf || w->in_message || !st->rx_first || st->rx_whole ||
+	    st->rx_queued > w->size || shmux__part_holder(st))
+		return;
+	w->done = shmux__rx_take_parts(st, w->buf, &w->cost);
+	w->in_message = true;
+}
+
+static void forget_parts(struct shmux__waiter *w)
+{
+	w->in_message = false;
+	w->done = 0;
+	w->cost = 0;
+}
+
+int shmux__leave_parts(struct shmux__waiter *w)
+{
+	struct shmux_stream *st = w->st;
+	int err = 0;
+
+	if (st->state & (STREAM_FIN_RECEIVED | STREAM_STOP_SENT | STREAM_RESET))
+		shmux__credit_consumed(st, w->cost);
+	else
+		err = shmux__rx_put_back(st, w->buf, w->done, w->cost);
+	if (!err)
+		forget_parts(w);
+	return err;
+}
+
+void shmux__drop_parts(struct shmux_stream *st)
+{
+	struct shmux__waiter *w = shmux__part_holder(st);
+
+	if (!w)
+		return;
+	shmux__credit_consumed(st, w->cost);
+	forget_parts(w);
 }

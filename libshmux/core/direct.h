@@ -2,12 +2,24 @@
 /*
  * direct.h - payload that goes straight to a reader who waits for it
  *
- * Under the session's lock.
+ * The parts of a message are charged for until it is whole: a call that ends before
+ * leaves them to the next. Under the session's lock.
  */
 #ifndef SHMUX_CORE_DIRECT_H
 #define SHMUX_CORE_DIRECT_H
 
 #include "core/wait.h"
+
+/* The reader who has the message so far, all of it, or NULL. */
+static inline struct shmux__waiter *
+shmux__part_holder(const struct shmux_stream *st)
+{
+	struct shmux__waiter *w = st->waiters;
+
+	while (w && !w->in_message)
+		w = w->next;
+	return w;
+}
 
 /* The reader whose buffer this payload may go to straight away, or NULL. */
 static inline struct shmux__waiter *
@@ -15,6 +27,10 @@ shmux__direct_reader(const struct shmux_stream *st, const struct shmux__frame *f
 {
 	struct shmux__waiter *w;
 
+	if (st->state & STREAM_IN_MESSAGE) {
+		w = shmux__part_holder(st);
+		return w && f->len <= w->size - w->done ? w : NULL;
+	}
 	if (st->rx_first)
 		return NULL;
 	for (w = st->waiters; w; w = w->next)
@@ -24,11 +40,20 @@ shmux__direct_reader(const struct shmux_stream *st, const struct shmux__frame *f
 		return NULL;
 	if (!(st->state & STREAM_MESSAGES))
 		return w->done < w->size ? w : NULL;
-	if (w->message_done || (st->state & STREAM_IN_MESSAGE) ||
-	    (f->flags & SHMUX_FLAG_MORE) || f->len > w->size)
-		return NULL;
-	return w;
+	return w->message_done || f->len > w->size ? NULL : w;
 }
+
+/* Let a reader who waits have the parts that have come, unless another one has. */
+void shmux__take_parts(struct shmux__waiter *w);
+
+/*
+ * The reader who has parts is to have them no more: they are queued, or dropped if
+ * nobody may read them. Return: 0, -ENOMEM.
+ */
+int shmux__leave_parts(struct shmux__waiter *w);
+
+/* The message is given up, and so are its parts. */
+void shmux__drop_parts(struct shmux_stream *st);
 
 /*
  * What is to come of a long payload goes straight to who waits for it, which saves a

@@ -30,41 +30,94 @@ static int too_much(struct shmux_stream *st)
 	return 0;
 }
 
+/* To a reader's buffer. Return: bytes, all of them or as many as there is room for. */
+static uint32_t place(struct shmux_session *s, struct shmux__waiter *w,
+		      const struct shmux__frame *f)
+{
+	uint32_t n = f->len;
+
+	if (n > w->size - w->done)
+		n = (uint32_t)(w->size - w->done);
+	shmux__link_copy(s->link, f, 0, w->buf + w->done, n);
+	w->done += n;
+	return n;
+}
+
+/* All of the frame has been read. */
+static void consumed(struct shmux_session *s, struct shmux_stream *st,
+		     const struct shmux__frame *f, uint32_t cost)
+{
+	return_chunk(s, f);
+	shmux__credit_consumed(st, cost);
+}
+
+static void in_message(struct shmux_stream *st, const struct shmux__frame *f)
+{
+	if (f->flags & SHMUX_FLAG_MORE)
+		st->state |= STREAM_IN_MESSAGE;
+	else
+		st->state &= ~STREAM_IN_MESSAGE;
+}
+
+/* It is given up: what has come of it is dropped. */
+static void abort_message(struct shmux_stream *st)
+{
+	shmux__drop_parts(st);
+	shmux__rx_abort(st);
+	st->state &= ~STREAM_IN_MESSAGE;
+}
+
+/* A part of a message, which one reader has from its beginning, or none. */
+static int deliver_part(struct shmux_session *s, struct shmux_stream *st,
+			const struct shmux__frame *f, uint32_t cost)
+{
+	struct shmux__waiter *w = shmux__direct_reader(st, f);
+	int err = 0;
+
+	if (w) {
+		place(s, w, f);
+		w->cost += cost;
+		w->in_message = f->flags & SHMUX_FLAG_MORE;
+		w->message_done = !w->in_message;
+		consumed(s, st, f, w->message_done ? w->cost : 0);
+	} else {
+		w = shmux__part_holder(st);
+		/* It is longer than the reader's buffer. */
+		if (w)
+			err = shmux__leave_parts(w);
+		if (!err && f->len > s->rx_queued_max - s->rx_queued) {
+			consumed(s, st, f, cost);
+			return too_much(st);
+		}
+		if (!err)
+			err = shmux__rx_add(st, f, 0, cost);
+	}
+	in_message(st, f);
+	return err;
+}
+
 /* Payload of a stream that is read. */
 static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		   const struct shmux__frame *f)
 {
-	struct shmux__waiter *w = shmux__direct_reader(st, f);
+	struct shmux__waiter *w;
 	uint32_t cost = shmux__cost(s->link, f->len), n = 0;
-	int err;
 
-	if (w) {
-		n = f->len;
-		if (n > w->size - w->done)
-			n = (uint32_t)(w->size - w->done);
-		shmux__link_copy(s->link, f, 0, w->buf + w->done, n);
-		w->done += n;
-		w->message_done = true;
-	}
+	if (st->state & STREAM_MESSAGES)
+		return deliver_part(s, st, f, cost);
+	w = shmux__direct_reader(st, f);
+	if (w)
+		n = place(s, w, f);
 	if (w && n == f->len) {
-		return_chunk(s, f);
-		shmux__credit_consumed(st, cost);
-	} else if (f->len - n > s->rx_queued_max - s->rx_queued) {
+		consumed(s, st, f, cost);
+		return 0;
+	}
+	if (f->len - n > s->rx_queued_max - s->rx_queued) {
 		/* It is not kept, so nobody else will say so. */
 		shmux__credit_consumed(st, cost);
 		return too_much(st);
-	} else {
-		err = shmux__rx_add(st, f, n, cost);
-		if (err)
-			return err;
 	}
-	if (st->state & STREAM_MESSAGES) {
-		if (f->flags & SHMUX_FLAG_MORE)
-			st->state |= STREAM_IN_MESSAGE;
-		else
-			st->state &= ~STREAM_IN_MESSAGE;
-	}
-	return 0;
+	return shmux__rx_add(st, f, n, cost);
 }
 
 static void end_received(struct shmux_stream *st, uint32_t flags)
@@ -72,7 +125,7 @@ static void end_received(struct shmux_stream *st, uint32_t flags)
 	if (flags & SHMUX_FLAG_FIN) {
 		st->state |= STREAM_FIN_RECEIVED;
 		if (st->state & STREAM_IN_MESSAGE)
-			shmux__rx_abort(st);
+			abort_message(st);
 		shmux__credit_close(st);
 		shmux__wake_stream(st, WAIT_READ);
 		shmux__stream_event(st, STREAM_EVENT_READ);
@@ -143,8 +196,7 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 			return -EPROTO;
 		return_chunk(s, f);
 		if (st->state & STREAM_IN_MESSAGE)
-			shmux__rx_abort(st);
-		st->state &= ~STREAM_IN_MESSAGE;
+			abort_message(st);
 		return 0;
 	}
 	if (f->flags & SHMUX_FLAG_STOP)

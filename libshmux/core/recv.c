@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/core.h"
+#include "core/direct.h"
 #include "core/iov.h"
 #include "core/rx.h"
 #include "core/wait.h"
@@ -176,8 +177,12 @@ static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
 			n = err;
 			break;
 		}
+		if (!(flags & SHMUX_NOWAIT))
+			shmux__take_parts(&w);
 		err = recv_wait(st, &w, flags);
 	}
+	if (w.in_message && shmux__leave_parts(&w))
+		shmux__session_die(st->s, -ENOMEM);
 	shmux__wait_end(&w);
 	return n;
 }

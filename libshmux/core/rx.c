@@ -364,6 +364,38 @@ size_t shmux__rx_copy(struct shmux_stream *st, char *buf, size_t size)
 	return done;
 }
 
+size_t shmux__rx_take_parts(struct shmux_stream *st, char *buf, uint32_t *cost)
+{
+	struct shmux__rx *node;
+	size_t done = 0;
+
+	*cost = 0;
+	while (st->rx_first) {
+		node = shmux__rx_pop(st);
+		memcpy(buf + done, node->data + node->pos, node->len - node->pos);
+		done += node->len - node->pos;
+		*cost += node->cost;
+		drop(st->s, node);
+	}
+	return done;
+}
+
+int shmux__rx_put_back(struct shmux_stream *st, const char *buf, size_t n,
+		       uint32_t cost)
+{
+	struct shmux__rx *node = buffer_node(st->s, n ? (uint32_t)n : 1);
+
+	if (!node)
+		return -ENOMEM;
+	memcpy(node->buf, buf, n);
+	node->len = (uint32_t)n;
+	node->pos = 0;
+	node->cost = cost;
+	node->more = true;
+	append(st, node);
+	return 0;
+}
+
 size_t shmux__rx_message_len(const struct shmux_stream *st)
 {
 	const struct shmux__rx *node;

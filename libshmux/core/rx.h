@@ -63,6 +63,16 @@ void shmux__rx_give_way(struct shmux_session *s);
  */
 size_t shmux__rx_copy(struct shmux_stream *st, char *buf, size_t size);
 
+/*
+ * Copy all that is queued, the parts of a message that is not whole, to @buf. Its
+ * cost, which is not given back, is @cost. Return: bytes.
+ */
+size_t shmux__rx_take_parts(struct shmux_stream *st, char *buf, uint32_t *cost);
+
+/* Queue them again. Return: 0, -ENOMEM. */
+int shmux__rx_put_back(struct shmux_stream *st, const char *buf, size_t n,
+		       uint32_t cost);
+
 /* Bytes of the first message; there is one. */
 size_t shmux__rx_message_len(const struct shmux_stream *st);
 

@@ -38,7 +38,9 @@ struct shmux__waiter {
 	char *buf;
 	size_t size, done;
 	size_t want;			/* bytes with which the call returns, if it is known */
+	bool in_message;		/* @done bytes of one, to be continued */
 	bool message_done;
+	uint32_t cost;			/* of those bytes, which is still owed */
 };
 
 static inline void shmux__waiter_init(struct shmux__waiter *w,
@@ -52,7 +54,8 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
 	w->enlisted = w->asleep = w->cancelled = w->slept = w->room = false;
 	w->buf = NULL;
 	w->size = w->done = w->want = 0;
-	w->message_done = false;
+	w->in_message = w->message_done = false;
+	w->cost = 0;
 }
 
 /*
