@@ -492,6 +492,9 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	/* One that needs the peer's help amid its parts cannot go unwaited. */
 	if ((flags & SHMUX_NOWAIT) && l->chunk_max && len > part)
 		return -EMSGSIZE;
+	/* Of more than one chunk, the first are read while the next are written. */
+	if (len > part && part > FRAGMENT_BEHIND)
+		part = FRAGMENT_BEHIND;
 	cost = shmux__cost(l, (uint32_t)len);
 
 	writer_init(&w, st);
