@@ -82,6 +82,11 @@ static double least(const double *figures, unsigned int nr)
 	return found;
 }
 
+static double most(double x, double y)
+{
+	return x > y ? x : y;
+}
+
 static void print_goal(FILE *out, const char *what, bool known, double figure,
 		       enum relation relation, double goal, const char *unit)
 {
@@ -170,6 +175,9 @@ static void print_oneway(const struct bench *b, FILE *out)
 	double batched = RATE("shmux", "oneway", 64, "spin", "copy", 64, "split");
 	double bulk = RATE("shmux", "oneway", 65536, "spin", "copy", 1, "split");
 	double bare = RATE("limit", "copy-stream", 65536, "spin", "copy", 0, "split");
+	double past = RATE("limit", "copy-stream", 65536, "spin", "past", 0, "split");
+	double large = RATE("limit", "copy-stream", 16 << 20, "spin", "copy", 0, "split");
+	double large_past = RATE("limit", "copy-stream", 16 << 20, "spin", "past", 0, "split");
 
 	print_ratio(out, "64 B one way, each published / bare ring of batch 1",
 		    RATE("shmux", "oneway", 64, "spin", "copy", 1, "split"),
@@ -178,7 +186,8 @@ static void print_oneway(const struct bench *b, FILE *out)
 		    RATE("limit", "ring-oneway", 64, "spin", "copy", 64, "split"), AT_LEAST, 0.6);
 	print_ratio(out, "64 B one way, batches of 64 / ZeroMQ, split", batched,
 		    RATE("zeromq", "oneway", 64, "block", "copy", 1, "split"), AT_LEAST, 5);
-	print_ratio(out, "64 KB one way, copy / bare copying stream", bulk, bare, AT_LEAST, 0.9);
+	print_ratio(out, "64 KB one way, copy / bare copying stream, the quicker one", bulk,
+		    most(bare, past), AT_LEAST, 0.9);
 	print_ratio(out, "64 KB one way, zero copy / bare copying stream",
 		    RATE("shmux", "oneway", 65536, "spin", "zerocopy", 1, "split"), bare,
 		    AT_LEAST, 1);
@@ -189,8 +198,7 @@ static void print_oneway(const struct bench *b, FILE *out)
 		    RATE("af_unix", "rtt", 65536, "block", "copy", 0, "split"), AT_LEAST, 6);
 	print_ratio(out, "16 MB messages one way / bare copy through as much memory",
 		    RATE("shmux", "oneway", 16 << 20, "spin", "message", 1, "split"),
-		    RATE("limit", "copy-stream", 16 << 20, "spin", "copy", 0, "split"), AT_LEAST,
-		    0.8);
+		    most(large, large_past), AT_LEAST, 0.8);
 }
 
 /* Of each @messages of @r together. */
