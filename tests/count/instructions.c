@@ -27,6 +27,7 @@ struct both {
 	struct shmux_stream *near, *far;
 	int epoll; /* watches the far session */
 	size_t size; /* of a message */
+	unsigned long left; /* messages until the next is published */
 };
 
 typedef void step_fn(struct both *both);
@@ -49,6 +50,16 @@ static void check(bool good, const char *what)
 STEP(step_write)
 {
 	check(shmux_stream_write(both->near, buf, both->size) == (ssize_t)both->size, "write");
+}
+
+/* Held back, but for the last of a batch. */
+STEP(step_send)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = both->size };
+
+	check(shmux_stream_send(both->near, &iov, 1, both->left > 1 ? SHMUX_MORE : 0) ==
+		      (ssize_t)both->size,
+	      "send");
 }
 
 STEP(step_read)
@@ -97,13 +108,15 @@ static const struct {
 	const char *name;
 	size_t size;
 	step_fn *near, *far;
+	unsigned long batch;
 	bool polls;
 } cases[] = {
-	{ "copy-64", 64, step_write, step_read, false },
-	{ "copy-4096", 4 * KIB, step_write, step_read, false },
-	{ "copy-65536", 64 * KIB, step_write, step_read, false },
-	{ "place-65536", 64 * KIB, step_submit, step_take, false },
-	{ "event-64", 64, step_write, step_serve, true },
+	{ "copy-64", 64, step_write, step_read, 1, false },
+	{ "batch-64", 64, step_send, step_read, 64, false },
+	{ "copy-4096", 4 * KIB, step_write, step_read, 1, false },
+	{ "copy-65536", 64 * KIB, step_write, step_read, 1, false },
+	{ "place-65536", 64 * KIB, step_submit, step_take, 1, false },
+	{ "event-64", 64, step_write, step_serve, 1, true },
 };
 
 static void open_both(struct both *both, bool polls)
@@ -135,6 +148,16 @@ static void close_both(struct both *both)
 	pair_close(&both->pair);
 }
 
+static void pass_batch(struct both *both, step_fn *near, step_fn *far, unsigned long nr)
+{
+	unsigned long i;
+
+	for (both->left = nr; both->left; both->left--)
+		near(both);
+	for (i = 0; i < nr; i++)
+		far(both);
+}
+
 int main(int argc, char **argv)
 {
 	struct both both = { .epoll = -1 };
@@ -150,10 +173,8 @@ int main(int argc, char **argv)
 	}
 	both.size = cases[i].size;
 	open_both(&both, cases[i].polls);
-	while (nr--) {
-		cases[i].near(&both);
-		cases[i].far(&both);
-	}
+	for (; nr >= cases[i].batch; nr -= cases[i].batch)
+		pass_batch(&both, cases[i].near, cases[i].far, cases[i].batch);
 	close_both(&both);
 	return 0;
 }
