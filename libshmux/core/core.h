@@ -318,20 +318,24 @@ static inline bool shmux__owes(const struct shmux_session *s)
 	return !shmux_list_empty(&s->control) || s->owes;
 }
 
-/* We have made room ourselves, perhaps: who waits for it to be told is told. */
-void shmux__room_look(struct shmux_session *s);
+/* Ring, with a publication. */
+void shmux__ring(struct shmux_session *s, uint32_t bells);
+
+/* As below, where no memory is shared. */
+void shmux__publish_slow(struct shmux_session *s);
 
 /* Make visible what was added, and ring if the peer sleeps. */
 static inline void shmux__publish(struct shmux_session *s)
 {
-	uint32_t bells = shmux__link_publish(s->link);
+	uint32_t bells;
 
-	if (__builtin_expect(bells != 0, 0)) {
-		s->counters.kicks_sent++;
-		s->link->ops->ring(s->link, bells);
+	if (!shmux__link_is_shm(s->link)) {
+		shmux__publish_slow(s);
+		return;
 	}
-	if (__builtin_expect(s->wants_room, 0) && !shmux__link_is_shm(s->link))
-		shmux__room_look(s);
+	bells = shmux__shm_publish(shmux__shm(s->link));
+	if (__builtin_expect(bells != 0, 0))
+		shmux__ring(s, bells);
 }
 
 /* Is something published that has yet to find room in the link? */
@@ -341,13 +345,12 @@ static inline bool shmux__unsent(struct shmux_session *s)
 	       s->link->ops->unsent(s->link);
 }
 
-/* wait.c: see below */
-void shmux__tell_left_slow(struct shmux_session *s);
-
 /*
  * A call has taken in more than it took note of: the kernel has it no more, and so
  * wakes nobody for it. In shared memory it lies where it did.
  */
+void shmux__tell_left_slow(struct shmux_session *s);
+
 static inline void shmux__tell_left(struct shmux_session *s)
 {
 	if (!shmux__link_is_shm(s->link))
@@ -375,14 +378,21 @@ static inline int shmux__enter(struct shmux_session *s)
 	return 0;
 }
 
+/* Has the peer said anything that is for this call, not for a leader, to take? */
+static inline bool shmux__has_news(struct shmux_session *s)
+{
+	return (!s->leader || s->leader_asleep) && !s->error &&
+	       shmux__link_look(s->link);
+}
+
+/* Take note of it. */
+void shmux__drain_slow(struct shmux_session *s);
+
 /* Take note of what the peer has said, unless a leader does that already. */
 static inline void shmux__drain(struct shmux_session *s)
 {
-	if ((!s->leader || s->leader_asleep) && !s->error &&
-	    shmux__link_look(s->link)) {
-		shmux__pump(s, SHMUX_DRAIN_BATCH);
-		shmux__tell_left(s);
-	}
+	if (shmux__has_news(s))
+		shmux__drain_slow(s);
 }
 
 /* End a call. */

@@ -427,6 +427,12 @@ void shmux__pump(struct shmux_session *s, int max)
 		shmux__control_flush(s);
 }
 
+void shmux__drain_slow(struct shmux_session *s)
+{
+	shmux__pump(s, SHMUX_DRAIN_BATCH);
+	shmux__tell_left(s);
+}
+
 void shmux__pump_last_words(struct shmux_session *s)
 {
 	struct shmux_stream *st;

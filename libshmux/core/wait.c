@@ -220,12 +220,28 @@ void shmux__room_missed(struct shmux_session *s)
  * A link that writes to the kernel has its descriptor polled for room while there is
  * something to write. Who has just written it all has to tell.
  */
-void shmux__room_look(struct shmux_session *s)
+static void room_look(struct shmux_session *s)
 {
 	if (s->room_seen || !s->link->ops->has_room(s->link))
 		return;
 	s->room_seen = true;
 	shmux__events_tell(s);
+}
+
+void shmux__ring(struct shmux_session *s, uint32_t bells)
+{
+	s->counters.kicks_sent++;
+	s->link->ops->ring(s->link, bells);
+}
+
+void shmux__publish_slow(struct shmux_session *s)
+{
+	uint32_t bells = s->link->ops->publish(s->link);
+
+	if (bells)
+		shmux__ring(s, bells);
+	if (s->wants_room)
+		room_look(s);
 }
 
 /* Nobody leads any more; the poller's reasons are to be armed again. */

@@ -377,6 +377,20 @@ static void shm_chunk_put(struct shmux__link *l, const struct shmux__chunk *c)
 	shmux__arena_put(&s->arena, c->handle);
 }
 
+uint32_t shmux__shm_kick(struct shmux__shm *s, uint32_t armed,
+			 uint32_t reasons)
+{
+	if (armed == s->kicked || !(armed & reasons))
+		return 0;
+	/* Less than a quarter, too, for a writer that sleeps for room. */
+	if (armed & SHMUX_ARMED_ROOM)
+		shmux__consumer_publish(&s->rx);
+	s->kicked = armed;
+	/* [B5] Pairs with the acquire of the sleeper that reads it before it arms. */
+	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
+	return armed & (SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
+}
+
 static uint32_t shm_publish(struct shmux__link *l)
 {
 	return shmux__shm_publish(shmux__shm(l));
@@ -531,7 +545,7 @@ static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 	/*
 	 * What we sleep on is the peer's word, read before we arm: a kick that
 	 * falls between the second look and the sleep changes it. [B5] Pairs
-	 * with the release in shmux__shm_look().
+	 * with the release in shmux__shm_kick().
 	 */
 	s->seen_kicks = shmux_load_acquire(&s->peer->kicks);
 	s->armed = (s->armed | (SHMUX_ARMED_STEP - 1)) + 1;

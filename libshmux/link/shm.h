@@ -167,6 +167,10 @@ static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
 	return (int)had;
 }
 
+/* The peer is armed: the bells to ring, if it was not rung for; shm.c. */
+uint32_t shmux__shm_kick(struct shmux__shm *s, uint32_t armed,
+			 uint32_t reasons);
+
 /* The bells of the peer's that must be rung, given what has come true. */
 static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
 {
@@ -178,16 +182,9 @@ static inline uint32_t shmux__shm_look(struct shmux__shm *s, uint32_t reasons)
 	 */
 	shmux_fence();
 	armed = shmux_load_relaxed(&s->peer->armed);
-	if (__builtin_expect(!(armed & SHMUX_ARMED_ODD), 1) ||
-	    armed == s->kicked || !(armed & reasons))
+	if (__builtin_expect(!(armed & SHMUX_ARMED_ODD), 1))
 		return 0;
-	/* Less than a quarter, too, for a writer that sleeps for room. */
-	if (armed & SHMUX_ARMED_ROOM)
-		shmux__consumer_publish(&s->rx);
-	s->kicked = armed;
-	/* [B5] Pairs with the acquire of the sleeper that reads it before it arms. */
-	shmux_store_release(&s->own->kicks, s->own->kicks + 1);
-	return armed & (SHMUX_ARMED_FUTEX | SHMUX_ARMED_SOCKET);
+	return shmux__shm_kick(s, armed, reasons);
 }
 
 static inline uint32_t shmux__shm_publish(struct shmux__shm *s)

@@ -12,7 +12,7 @@
  * link's words are taken as wake.pml has proved them.
  *
  *   model              code
- *   peer               shmux__shm_publish(), shmux__shm_look(), memfd_ring()
+ *   peer               shmux__shm_publish(), shmux__shm_kick(), memfd_ring()
  *     orderly end      shm_hang_up()
  *   signs              memfd_check_alive(), memfd_descriptors()
  *   check              shmux__session_check(): asks, unless somebody has lately

@@ -24,8 +24,8 @@
  *             read before it is written                 shm_chunk_send()
  *   wake      both look, and neither sees the other     shmux__shm_look(), shm_arm()
  *   room      the same, for the consumer's index        shmux__consumer_publish(), shm_ready()
- *   kick      a kick that the sleeper takes for old     shmux__shm_look(), shm_arm()
- *   late      a kick without the index told before it   shmux__shm_look(), shm_arm()
+ *   kick      a kick that the sleeper takes for old     shmux__shm_kick(), shm_arm()
+ *   late      a kick without the index told before it   shmux__shm_kick(), shm_arm()
  *   last      last words counted before they are there  shm_last_word(), shm_heard_last()
  *   death     a death told before what was published    memfd_check_alive(), the kernel's
  *

@@ -8,7 +8,7 @@
  *
  *   model                   code
  *   waker: publish          shmux__shm_publish(), shmux__producer_publish()
- *   waker: look, kick       shmux__shm_look()
+ *   waker: look, kick       shmux__shm_look(), shmux__shm_kick()
  *   waker: ring             memfd_ring(): futex, or a byte over the socket
  *   sleeper: take           shmux__pump(), shmux__shm_receive()
  *   sleeper: arm            shm_arm(), called by sleep_armed()
