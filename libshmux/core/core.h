@@ -26,6 +26,7 @@
 #include <shmux/stream.h>
 
 #include "base/clock.h"
+#include "base/inline.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/slab.h"
@@ -379,7 +380,7 @@ static inline int shmux__enter(struct shmux_session *s)
 }
 
 /* Has the peer said anything that is for this call, not for a leader, to take? */
-static inline bool shmux__has_news(struct shmux_session *s)
+SHMUX_INLINE bool shmux__has_news(struct shmux_session *s)
 {
 	return (!s->leader || s->leader_asleep) && !s->error &&
 	       shmux__link_look(s->link);
@@ -389,7 +390,7 @@ static inline bool shmux__has_news(struct shmux_session *s)
 void shmux__drain_slow(struct shmux_session *s);
 
 /* Take note of what the peer has said, unless a leader does that already. */
-static inline void shmux__drain(struct shmux_session *s)
+SHMUX_INLINE void shmux__drain(struct shmux_session *s)
 {
 	if (shmux__has_news(s))
 		shmux__drain_slow(s);

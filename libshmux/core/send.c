@@ -556,70 +556,161 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 /* End a call that may have been told to hold back. */
 static inline void leave_more(struct shmux_session *s, bool more)
 {
-	if (more && !s->error)
+	if (more)
 		shmux_unlock(&s->lock);
 	else
 		shmux__leave(s);
 }
 
-/*
- * The common case in a straight line: a few bytes, with credit and room. @hold:
- * not to be published yet. Under the lock. Return: whether that was all.
- */
-static inline bool put_few(struct shmux_stream *st, const void *buf, size_t len,
-			   bool hold)
+/* May @len bytes be sent in a straight line? So few, with credit and no obstacle. */
+static inline bool are_few(const struct shmux_stream *st, size_t len)
+{
+	return len - 1 < SHMUX_CREDIT_MIN &&
+	       shmux__link_is_shm(st->s->link) &&
+	       st->tx_credit >= SHMUX_CREDIT_MIN &&
+	       !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
+			      STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
+			      STREAM_GAVE_UP)) &&
+	       !st->s->error;
+}
+
+/* Not to be published yet. Return: whether there was room. */
+SHMUX_INLINE bool hold_few(struct shmux_stream *st, const void *buf,
+			   uint32_t len)
 {
 	struct shmux_session *s = st->s;
-	int had;
+	struct shmux__link *l = s->link;
+	int had = shmux__shm_append(shmux__shm(l), st->id, buf, len);
 
-	if (__builtin_expect(len - 1 >= SHMUX_CREDIT_MIN, 0) ||
-	    !shmux__link_is_shm(s->link) ||
-	    st->tx_credit < SHMUX_CREDIT_MIN ||
-	    (st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
-			  STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
-			  STREAM_GAVE_UP)) ||
-	    s->error)
+	if (had >= 0) {
+		st->tx_credit -= shmux__cost(l, (uint32_t)had + len) -
+				 shmux__cost(l, (uint32_t)had);
+	} else {
+		if (shmux__shm_send(shmux__shm(l), SHMUX_FRAME_DATA, 0, st->id,
+				    buf, len))
+			return false;
+		l->frames_sent++;
+		st->tx_credit -= SHMUX_CREDIT_MIN;
+	}
+	s->counters.bytes_sent += len;
+	return true;
+}
+
+/* Return: false: as shmux__shm_post(). */
+SHMUX_INLINE bool post_few(struct shmux_stream *st, const void *buf,
+			   size_t len)
+{
+	struct shmux_session *s = st->s;
+
+	if (!shmux__shm_post(shmux__shm(s->link), st->id, buf, (uint32_t)len))
 		return false;
-	if (hold) {
-		had = shmux__link_append(s->link, st->id, buf, (uint32_t)len);
-		if (had >= 0) {
-			spent(st, (uint32_t)had, (uint32_t)(had + len));
-			return true;
+	s->link->frames_sent++;
+	s->counters.bytes_sent += len;
+	st->tx_credit -= SHMUX_CREDIT_MIN;
+	return true;
+}
+
+/* The lock is held, and dropped. */
+static SHMUX_ASIDE ssize_t
+send_slow(struct shmux_stream *st, const struct iovec *iov, int nr,
+	  unsigned int flags)
+{
+	struct source src;
+	ssize_t n = source_init(&src, iov, nr);
+
+	if (!n && (st->state & STREAM_MESSAGES))
+		n = send_message(st, &src, flags);
+	else if (!n)
+		n = send_bytes(st, &src, flags);
+	leave_more(st->s, (flags & SHMUX_MORE) && n >= 0);
+	return n;
+}
+
+static SHMUX_ASIDE ssize_t
+write_slow(struct shmux_stream *st, const void *buf, size_t len,
+	   unsigned int flags)
+{
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+	return send_slow(st, &iov, 1, flags);
+}
+
+static SHMUX_ASIDE ssize_t
+send_held(struct shmux_stream *st, const void *buf, size_t len,
+	  unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	shmux__drain(s);
+	if (!are_few(st, len) || !hold_few(st, buf, (uint32_t)len))
+		return write_slow(st, buf, len, flags);
+	shmux_unlock(&s->lock);
+	return (ssize_t)len;
+}
+
+static SHMUX_ASIDE ssize_t
+write_corked(struct shmux_stream *st, const void *buf, size_t len,
+	     unsigned int flags)
+{
+	if (!hold_few(st, buf, (uint32_t)len))
+		return write_slow(st, buf, len, flags);
+	shmux_unlock(&st->s->lock);
+	return (ssize_t)len;
+}
+
+/* @flags: SHMUX_NOWAIT or none. */
+SHMUX_INLINE ssize_t send_now(struct shmux_stream *st, const void *buf,
+			      size_t len, unsigned int flags)
+{
+	struct shmux_session *s = st->s;
+	int err = shmux__enter(s);
+
+	if (__builtin_expect(err != 0, 0))
+		return err;
+	shmux__drain(s);
+	if (__builtin_expect(are_few(st, len), 1)) {
+		if (s->corked)
+			return write_corked(st, buf, len, flags);
+		if (post_few(st, buf, len)) {
+			shmux__leave(s);
+			return (ssize_t)len;
 		}
 	}
-	if (shmux__link_send(s->link, SHMUX_FRAME_DATA, 0, st->id, buf,
-			     (uint32_t)len))
-		return false;
-	spent(st, 0, (uint32_t)len);
-	return true;
+	return write_slow(st, buf, len, flags);
+}
+
+static SHMUX_ASIDE ssize_t
+send_one(struct shmux_stream *st, const void *buf, size_t len,
+	 unsigned int flags)
+{
+	return send_now(st, buf, len, flags);
+}
+
+static SHMUX_ASIDE ssize_t
+send_many(struct shmux_stream *st, const struct iovec *iov, int nr,
+	  unsigned int flags)
+{
+	int err = shmux__enter(st->s);
+
+	if (err)
+		return err;
+	shmux__drain(st->s);
+	return send_slow(st, iov, nr, flags);
 }
 
 ssize_t shmux_stream_send(struct shmux_stream *st, const struct iovec *iov,
 			  int nr, unsigned int flags)
 {
-	struct shmux_session *s = st->s;
-	bool more = flags & SHMUX_MORE;
-	struct source src;
-	ssize_t n;
-
 	if (flags & ~(SHMUX_NOWAIT | SHMUX_MORE | SHMUX_FIN))
 		return -EINVAL;
-	n = shmux__enter(s);
-	if (n)
-		return n;
-	shmux__drain(s);
-	if (nr == 1 && !(flags & SHMUX_FIN) &&
-	    put_few(st, iov->iov_base, iov->iov_len, s->corked || more)) {
-		leave_more(s, more);
-		return (ssize_t)iov->iov_len;
-	}
-	n = source_init(&src, iov, nr);
-	if (!n && (st->state & STREAM_MESSAGES))
-		n = send_message(st, &src, flags);
-	else if (!n)
-		n = send_bytes(st, &src, flags);
-	leave_more(s, more && n >= 0);
-	return n;
+	if (nr != 1 || (flags & SHMUX_FIN))
+		return send_many(st, iov, nr, flags);
+	if (flags & SHMUX_MORE)
+		return send_held(st, iov->iov_base, iov->iov_len, flags);
+	return send_one(st, iov->iov_base, iov->iov_len, flags);
 }
 
 ssize_t shmux__stream_send_or_read(struct shmux_stream *st,
@@ -641,25 +732,7 @@ ssize_t shmux__stream_send_or_read(struct shmux_stream *st,
 
 ssize_t shmux_stream_write(struct shmux_stream *st, const void *buf, size_t len)
 {
-	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-	struct shmux_session *s = st->s;
-	struct source src;
-	ssize_t n = shmux__enter(s);
-
-	if (__builtin_expect(n != 0, 0))
-		return n;
-	shmux__drain(s);
-	if (put_few(st, buf, len, s->corked)) {
-		leave_more(s, s->corked);
-		return (ssize_t)len;
-	}
-	n = source_init(&src, &iov, 1);
-	if (!n && (st->state & STREAM_MESSAGES))
-		n = send_message(st, &src, 0);
-	else if (!n)
-		n = send_bytes(st, &src, 0);
-	shmux__leave(s);
-	return n;
+	return send_now(st, buf, len, 0);
 }
 
 ssize_t shmux_stream_writev(struct shmux_stream *st, const struct iovec *iov,
@@ -671,9 +744,7 @@ ssize_t shmux_stream_writev(struct shmux_stream *st, const struct iovec *iov,
 ssize_t shmux_stream_try_write(struct shmux_stream *st, const void *buf,
 			       size_t len)
 {
-	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
-
-	return shmux_stream_send(st, &iov, 1, SHMUX_NOWAIT);
+	return send_one(st, buf, len, SHMUX_NOWAIT);
 }
 
 ssize_t shmux_stream_try_writev(struct shmux_stream *st,

@@ -310,6 +310,19 @@ static uint32_t order_of(uint32_t size)
 				  SHMUX_BLOCK_SIZE);
 }
 
+int shmux__shm_room_slow(struct shmux__shm *s, uint32_t nr, uint32_t kept)
+{
+	if (shmux__producer_refresh(&s->tx))
+		return -EPROTO;
+	if (shmux__producer_fits(&s->tx, nr, kept))
+		return 0;
+	/* The peer may be asleep with only some frames as a reason. */
+	s->reasons |= SHMUX_ARMED_REASONS;
+	s->wanted = nr + kept;
+	s->wanted_slots = true;
+	return -EAGAIN;
+}
+
 static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 			 struct shmux__chunk *c)
 {

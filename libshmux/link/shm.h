@@ -93,21 +93,16 @@ static inline struct shmux__shm *shmux__shm(struct shmux__link *l)
 	return (struct shmux__shm *)l;
 }
 
+/* As below, where there were not when we last looked; shm.c. */
+int shmux__shm_room_slow(struct shmux__shm *s, uint32_t nr, uint32_t kept);
+
 /* Are @nr slots free? Looks at the peer's index only if it must. */
 static inline int shmux__shm_room(struct shmux__shm *s, uint32_t nr,
 				  uint32_t kept)
 {
-	if (shmux__producer_fits(&s->tx, nr, kept))
+	if (__builtin_expect(shmux__producer_fits(&s->tx, nr, kept), 1))
 		return 0;
-	if (shmux__producer_refresh(&s->tx))
-		return -EPROTO;
-	if (shmux__producer_fits(&s->tx, nr, kept))
-		return 0;
-	/* The peer may be asleep with only some frames as a reason. */
-	s->reasons |= SHMUX_ARMED_REASONS;
-	s->wanted = nr + kept;
-	s->wanted_slots = true;
-	return -EAGAIN;
+	return shmux__shm_room_slow(s, nr, kept);
 }
 
 static inline uint32_t shmux__shm_reasons(uint32_t type)
@@ -126,6 +121,20 @@ static inline void shmux__shm_finish(struct shmux__shm *s)
 	s->last_id = 0;
 }
 
+/* Add a record for which there is room. */
+SHMUX_INLINE void shmux__shm_add(struct shmux__shm *s, uint32_t type,
+				 uint32_t flags, uint32_t id, const void *body,
+				 uint32_t len)
+{
+	shmux__shm_finish(s);
+	s->last = s->tx.next;
+	s->last_len = len;
+	s->last_tail = 0;
+	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
+	s->reasons |= shmux__shm_reasons(type);
+	shmux__producer_add(&s->tx, type, flags, id, body, len);
+}
+
 static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 				  uint32_t flags, uint32_t id, const void *body,
 				  uint32_t len)
@@ -137,20 +146,30 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 	if (type == SHMUX_FRAME_DATA || type == SHMUX_FRAME_OPEN)
 		kept += s->kept_for_control;
 	err = shmux__shm_room(s, shmux__ring_slots(len), kept);
-	if (err)
-		return err;
-	shmux__shm_finish(s);
-	s->last = s->tx.next;
-	s->last_len = len;
-	s->last_tail = 0;
-	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
-	s->reasons |= shmux__shm_reasons(type);
-	shmux__producer_add(&s->tx, type, flags, id, body, len);
-	return 0;
+	if (!err)
+		shmux__shm_add(s, type, flags, id, body, len);
+	return err;
 }
 
-static inline int shmux__shm_append(struct shmux__shm *s, uint32_t id,
-				    const void *body, uint32_t len)
+/*
+ * Send a record of payload without flags, visible at once: what is left to publish
+ * is the look whether the peer sleeps. Return: false: something is held back, or
+ * there is no room as far as we know.
+ */
+SHMUX_INLINE bool shmux__shm_post(struct shmux__shm *s, uint32_t id,
+				  const void *body, uint32_t len)
+{
+	if (s->tx.published != s->tx.next ||
+	    !shmux__producer_fits(&s->tx, shmux__ring_slots(len),
+				  s->tx.kept + s->kept_for_control))
+		return false;
+	shmux__producer_post(&s->tx, SHMUX_FRAME_DATA, 0, id, body, len);
+	s->reasons |= SHMUX_ARMED_FRAMES;
+	return true;
+}
+
+SHMUX_INLINE int shmux__shm_append(struct shmux__shm *s, uint32_t id,
+				   const void *body, uint32_t len)
 {
 	uint32_t had = s->last_len, tail = s->last_tail;
 
