@@ -153,7 +153,7 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 		return false;
 	st->rx_granted -= SHMUX_CREDIT_MIN;
 	s->counters.bytes_received += f->len;
-	shmux__link_copy(s->link, f, 0, w->buf + w->done, f->len);
+	shmux__link_copy_few(s->link, f, w->buf + w->done);
 	w->done += f->len;
 	st->rx_owed += SHMUX_CREDIT_MIN;
 	if (st->rx_owed >= st->rx_limit / 2)

@@ -217,25 +217,37 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 	return n;
 }
 
+/* Is it known, without asking the kernel, that nothing is to be drained? */
+static inline bool no_news(struct shmux_session *s)
+{
+	return shmux__link_is_shm(s->link) && !shmux__has_news(s);
+}
+
 ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct shmux_session *s = st->s;
 	struct shmux__rx *node;
+	bool enough;
 	ssize_t n = shmux__enter(s);
 
 	if (__builtin_expect(n != 0, 0))
 		return n;
 	/* The common case of a busy stream in a straight line. */
-	if (size - 1 < 64 && st->rx_queued > ENOUGH &&
-	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED))) {
+	enough = st->rx_queued > ENOUGH;
+	if (size - 1 < 64 && st->rx_first &&
+	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED)) &&
+	    (enough || no_news(s))) {
 		node = st->rx_first;
 		if (node->len - node->pos > size) {
 			shmux_copy_small(buf, node->data + node->pos, size);
 			node->pos += (uint32_t)size;
 			st->rx_queued -= (uint32_t)size;
 			s->rx_queued -= size;
-			shmux_unlock(&s->lock);
+			if (enough)
+				shmux_unlock(&s->lock);
+			else
+				shmux__leave(s);
 			return (ssize_t)size;
 		}
 	}

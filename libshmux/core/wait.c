@@ -29,12 +29,10 @@ static void poke_deep(struct shmux_session *s)
 		errno = saved;
 }
 
-void shmux__wake(struct shmux__waiter *w)
+void shmux__wake_slow(struct shmux__waiter *w)
 {
 	struct shmux_session *s = w->s;
 
-	if (w->poke)
-		return;
 	/* [B9] Pairs with the load in spin(): what we did under the lock is done. */
 	shmux_store_release(&w->poke, 1);
 	shmux_delay();

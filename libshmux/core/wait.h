@@ -85,7 +85,14 @@ static inline void shmux__wait_end(struct shmux__waiter *w)
 }
 
 /* Wake a waiter; wake those of a stream, or of the session, of some kinds. */
-void shmux__wake(struct shmux__waiter *w);
+void shmux__wake_slow(struct shmux__waiter *w);
+
+static inline void shmux__wake(struct shmux__waiter *w)
+{
+	if (!w->poke)
+		shmux__wake_slow(w);
+}
+
 void shmux__wake_stream_slow(struct shmux_stream *st, uint32_t kinds);
 void shmux__wake_session(struct shmux_session *s, uint32_t kinds);
 void shmux__cancel_stream(struct shmux_stream *st, uint32_t kinds);
@@ -106,6 +113,8 @@ static inline void shmux__drain_into(struct shmux__waiter *w)
 {
 	w->next = w->st->waiters;
 	w->st->waiters = w;
+	/* It is awake. */
+	shmux_store_relaxed(&w->poke, 1);
 	shmux__drain(w->s);
 	w->st->waiters = w->next;
 	shmux_store_relaxed(&w->poke, 0);

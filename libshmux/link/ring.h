@@ -292,6 +292,8 @@ static inline void shmux__consumer_copy(const struct shmux__consumer *c,
 					uint32_t index, uint32_t pos, void *dst,
 					uint32_t n)
 {
+	/* Bytes are stored, which to the compiler might be those of *@c. */
+	const struct shmux__consumer now = *c;
 	char *d = dst;
 	uint32_t at, room;
 
@@ -306,15 +308,34 @@ static inline void shmux__consumer_copy(const struct shmux__consumer *c,
 		at = 4 + pos;
 	}
 	while (n > room) {
-		shmux_copy_small(d, (const char *)shmux__consumer_slot(c, index) +
-				 at, room);
+		shmux_copy_small(d, (const char *)
+				 shmux__consumer_slot(&now, index) + at, room);
 		d += room;
 		n -= room;
 		index++;
 		at = 4;
 		room = SHMUX_SLOT_NEXT_BODY;
 	}
-	shmux_copy_small(d, (const char *)shmux__consumer_slot(c, index) + at, n);
+	shmux_copy_small(d, (const char *)shmux__consumer_slot(&now, index) + at,
+			 n);
+}
+
+/* Copy the @n bytes of body of the record at @index out: one or two slots. */
+SHMUX_INLINE void shmux__consumer_copy_few(const struct shmux__consumer *c,
+					   uint32_t index, char *dst,
+					   uint32_t n)
+{
+	const struct shmux__consumer now = *c;	/* as above */
+	const char *slot = (const char *)shmux__consumer_slot(&now, index);
+
+	if (n <= SHMUX_SLOT_FIRST_BODY) {
+		shmux_copy_small(dst, slot + 8, n);
+		return;
+	}
+	shmux_copy_small(dst, slot + 8, SHMUX_SLOT_FIRST_BODY);
+	slot = (const char *)shmux__consumer_slot(&now, index + 1);
+	shmux_copy_small(dst + SHMUX_SLOT_FIRST_BODY, slot + 4,
+			 n - SHMUX_SLOT_FIRST_BODY);
 }
 
 /* Tell the producer how far we are. */

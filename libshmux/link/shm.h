@@ -360,4 +360,15 @@ static inline void shmux__link_copy(struct shmux__link *l,
 		l->ops->copy(l, f, pos, dst, n);
 }
 
+/* The same of a frame of at most SHMUX_CREDIT_MIN bytes, not in a chunk: all. */
+static inline void shmux__link_copy_few(struct shmux__link *l,
+					const struct shmux__frame *f, char *dst)
+{
+	if (shmux__link_is_shm(l))
+		shmux__consumer_copy_few(&shmux__shm(l)->rx, f->index, dst,
+					 f->len);
+	else
+		l->ops->copy(l, f, 0, dst, f->len);
+}
+
 #endif /* SHMUX_LINK_SHM_H */
