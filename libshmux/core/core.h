@@ -142,6 +142,7 @@ struct shmux_session {
 	/* Who waits; core/wait.h. */
 	struct shmux_list waiters;
 	struct shmux__waiter *leader;
+	struct shmux__waiter *reader;	/* who takes note of what has come */
 	bool leader_asleep;
 	bool leader_room;		/* it polls for room, too */
 	uint32_t nr_room;		/* waiters for room */

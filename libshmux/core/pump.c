@@ -160,17 +160,19 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 		shmux__stream_control(st);
 	if (w != s->leader || s->leader_asleep)
 		shmux__wake(w);
-	shmux__stream_event(st, STREAM_EVENT_READ);
+	if (s->events_on)
+		shmux__stream_event_slow(st, STREAM_EVENT_READ);
 	return true;
 }
 
 /*
- * The stream of a frame; that of the leader first. So the processor need not wait
+ * The stream of a frame; that of who takes it first. So the processor need not wait
  * for the id to know where the payload goes: it bets on the comparison.
  */
 static struct shmux_stream *find(struct shmux_session *s, uint32_t id)
 {
-	struct shmux_stream *st = s->leader ? s->leader->st : NULL;
+	const struct shmux__waiter *w = s->reader ? s->reader : s->leader;
+	struct shmux_stream *st = w ? w->st : NULL;
 
 	if (st && st->id == id && !(st->state & STREAM_DETACHED))
 		return st;
@@ -180,15 +182,16 @@ static struct shmux_stream *find(struct shmux_session *s, uint32_t id)
 static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 {
 	struct shmux_stream *st = find(s, f->id);
-	uint32_t cost = shmux__cost(s->link, f->len);
+	uint32_t cost;
 	int err;
 
-	if (st && deliver_small(s, st, f))
+	if (__builtin_expect(st && deliver_small(s, st, f), 1))
 		return 0;
 	if (!st) {
 		return_chunk(s, f);
 		return 0;
 	}
+	cost = shmux__cost(s->link, f->len);
 	if (st->state & STREAM_FIN_RECEIVED)
 		return -EPROTO;
 	if (f->flags & SHMUX_FLAG_ABORT) {

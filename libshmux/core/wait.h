@@ -111,12 +111,19 @@ static inline void shmux__wake_stream(struct shmux_stream *st, uint32_t kinds)
  */
 static inline void shmux__drain_into(struct shmux__waiter *w)
 {
-	w->next = w->st->waiters;
-	w->st->waiters = w;
+	struct shmux_session *s = w->s;
+	struct shmux_stream *st = w->st;
+
+	if (!shmux__has_news(s))
+		return;
+	w->next = st->waiters;
+	st->waiters = w;
+	s->reader = w;
 	/* It is awake. */
 	shmux_store_relaxed(&w->poke, 1);
-	shmux__drain(w->s);
-	w->st->waiters = w->next;
+	shmux__drain_slow(s);
+	s->reader = NULL;
+	st->waiters = w->next;
 	shmux_store_relaxed(&w->poke, 0);
 }
 

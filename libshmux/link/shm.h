@@ -241,16 +241,17 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 				     struct shmux__frame *f)
 {
 	uint32_t word = shmux__consumer_word(&s->rx), len, nr;
+	const struct shmux__consumer now = s->rx;
 	const uint32_t *slot;
 
 	if (word & SHMUX_WORD_TAG)
 		return 0;
 	/* Amid a batch, too, or the producer would wait for its end. */
-	if (__builtin_expect(shmux__consumer_due(&s->rx), 0)) {
+	if (__builtin_expect(shmux__consumer_due(&now), 0)) {
 		shmux__consumer_publish(&s->rx);
 		s->reasons |= SHMUX_ARMED_ROOM;
 	}
-	slot = shmux__consumer_slot(&s->rx, s->rx.next);
+	slot = shmux__consumer_slot(&now, now.next);
 	len = word >> SHMUX_WORD_LEN_SHIFT;
 	nr = shmux__ring_slots(len);
 	f->type = word >> SHMUX_WORD_TYPE_SHIFT & 0xf;
@@ -258,10 +259,10 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 	f->id = shmux_load_relaxed(&slot[1]);
 	f->len = len;
 	f->data = NULL;
-	f->index = s->rx.next;
-	if (nr > (s->rx.mask + 1) / 2)
+	f->index = now.next;
+	if (nr > (now.mask + 1) / 2)
 		return -EPROTO;
-	shmux_store_relaxed(&s->rx.next, f->index + nr);
+	shmux_store_relaxed(&s->rx.next, now.next + nr);
 	shmux_store_relaxed(&s->rx_nr, nr);
 	if (__builtin_expect(f->type != SHMUX_FRAME_DATA, 0))
 		return shmux__shm_decode(s, f, len);
