@@ -67,8 +67,8 @@ static int recv_wait(struct shmux_stream *st, struct shmux__waiter *w,
 }
 
 /* Read into one buffer of a byte stream. */
-static ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
-			  unsigned int flags)
+SHMUX_INLINE ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
+				unsigned int flags)
 {
 	struct shmux__waiter w;
 	size_t want = flags & SHMUX_WAITALL ? size : 1;
@@ -223,16 +223,33 @@ static inline bool no_news(struct shmux_session *s)
 	return shmux__link_is_shm(s->link) && !shmux__has_news(s);
 }
 
-ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
+/* The lock is held, and dropped. */
+static SHMUX_ASIDE ssize_t
+read_slow(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	ssize_t n;
+
+	if (size - 1 < SSIZE_MAX && !(st->state & STREAM_MESSAGES)) {
+		shmux__rx_begin(st);
+		n = recv_bytes(st, buf, size, 0);
+	} else {
+		n = size > SSIZE_MAX ? -EINVAL :
+				       recv_locked(st, &iov, 1, size, 0);
+	}
+	shmux__leave(st->s);
+	return n;
+}
+
+ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
+{
 	struct shmux_session *s = st->s;
 	struct shmux__rx *node;
 	bool enough;
-	ssize_t n = shmux__enter(s);
+	int err = shmux__enter(s);
 
-	if (__builtin_expect(n != 0, 0))
-		return n;
+	if (__builtin_expect(err != 0, 0))
+		return err;
 	/* The common case of a busy stream in a straight line. */
 	enough = st->rx_queued > ENOUGH;
 	if (size - 1 < 64 && st->rx_first &&
@@ -251,15 +268,7 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 			return (ssize_t)size;
 		}
 	}
-	if (size - 1 < SSIZE_MAX && !(st->state & STREAM_MESSAGES)) {
-		shmux__rx_begin(st);
-		n = recv_bytes(st, buf, size, 0);
-	} else {
-		n = size > SSIZE_MAX ? -EINVAL :
-				       recv_locked(st, &iov, 1, size, 0);
-	}
-	shmux__leave(s);
-	return n;
+	return read_slow(st, buf, size);
 }
 
 ssize_t shmux_stream_readv(struct shmux_stream *st, const struct iovec *iov,
