@@ -562,7 +562,7 @@ static inline void leave_more(struct shmux_session *s, bool more)
 		shmux__leave(s);
 }
 
-/* May @len bytes be sent in a straight line? So few, with credit and no obstacle. */
+/* So few that they go in a straight line, with credit and no obstacle? */
 static inline bool are_few(const struct shmux_stream *st, size_t len)
 {
 	return len - 1 < SHMUX_CREDIT_MIN &&
