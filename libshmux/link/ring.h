@@ -116,11 +116,11 @@ static inline bool shmux__producer_fits(const struct shmux__producer *p,
 /*
  * Fill the further slots of a record from @index on with @n bytes. Each line is
  * written once and in one go: a consumer that looks at it meanwhile takes it
- * away only once. Return: bytes of the last one that are in use.
+ * away only once.
  */
-SHMUX_INLINE uint32_t shmux__producer_rest(const struct shmux__producer *p,
-					   uint32_t index, const char *src,
-					   uint32_t n)
+static inline void shmux__producer_rest(struct shmux__producer *p,
+					uint32_t index, const char *src,
+					uint32_t n)
 {
 	char *slot;
 
@@ -136,7 +136,6 @@ SHMUX_INLINE uint32_t shmux__producer_rest(const struct shmux__producer *p,
 		n -= SHMUX_SLOT_NEXT_BODY;
 	}
 	shmux_copy_small(slot + 4, src, n);
-	return 4 + n;
 }
 
 /* Set the first word of the record at @index, not yet published. */
@@ -158,14 +157,12 @@ static inline void shmux__producer_set_word(struct shmux__producer *p,
  * the further slots that it takes are free. Its word is set by the caller, once
  * it is known. Return: the new tail.
  */
-SHMUX_INLINE uint32_t shmux__producer_grow(struct shmux__producer *p,
-					   uint32_t tail, const void *src,
-					   uint32_t n)
+static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
+					    uint32_t tail, const void *src,
+					    uint32_t n)
 {
-	/* Bytes are stored, which to the compiler might be those of *@p. */
-	const struct shmux__producer now = *p;
-	char *at = (char *)shmux__producer_slot(&now, now.next - 1) + tail;
-	uint32_t room = SHMUX_SLOT_SIZE - tail;
+	char *at = (char *)shmux__producer_slot(p, p->next - 1) + tail;
+	uint32_t room = SHMUX_SLOT_SIZE - tail, nr;
 
 	if (n <= room) {
 		shmux_copy_small(at, src, n);
@@ -173,44 +170,36 @@ SHMUX_INLINE uint32_t shmux__producer_grow(struct shmux__producer *p,
 	}
 	shmux_copy_small(at, src, room);
 	n -= room;
-	p->next = now.next + shmux__ring_further(n);
-	return shmux__producer_rest(&now, now.next, (const char *)src + room,
-				    n);
+	nr = shmux__ring_further(n);
+	shmux__producer_rest(p, p->next, (const char *)src + room, n);
+	p->next += nr;
+	return 4 + n - (nr - 1) * SHMUX_SLOT_NEXT_BODY;
 }
 
 /*
- * Fill the slots of a record from @index on, but for its word; it fits. The first
- * slot is written last and all at once: the consumer polls that line, and would
- * take it away from us between two stores. Return: its first slot.
+ * Add a record; the caller has made sure that it fits. Not yet published. The
+ * first slot is written last and all at once: the consumer polls that line, and
+ * would take it away from us between two stores.
  */
-SHMUX_INLINE uint32_t *shmux__producer_fill(const struct shmux__producer *p,
-					    uint32_t index, uint32_t id,
-					    const void *body, uint32_t len)
+static inline void shmux__producer_add(struct shmux__producer *p,
+				       uint32_t type, uint32_t flags,
+				       uint32_t id, const void *body,
+				       uint32_t len)
 {
-	char *slot = (char *)shmux__producer_slot(p, index);
+	uint32_t index = p->next, nr = shmux__ring_slots(len);
 	uint32_t first = len;
+	char *slot;
 
-	if (len > SHMUX_SLOT_FIRST_BODY) {
+	if (nr > 1) {
 		first = SHMUX_SLOT_FIRST_BODY;
 		shmux__producer_rest(p, index + 1, (const char *)body + first,
 				     len - first);
 	}
+	slot = (char *)shmux__producer_slot(p, index);
 	shmux_copy_small(slot + 8, body, first);
 	*(uint32_t *)(void *)(slot + 4) = id;
-	return (uint32_t *)(void *)slot;
-}
-
-/* Add a record; the caller has made sure that it fits. Not yet published. */
-SHMUX_INLINE void shmux__producer_add(struct shmux__producer *p,
-				      uint32_t type, uint32_t flags,
-				      uint32_t id, const void *body,
-				      uint32_t len)
-{
-	const struct shmux__producer now = *p;	/* as above */
-
-	shmux__producer_fill(&now, now.next, id, body, len);
-	shmux__producer_set_word(p, now.next, type, flags, len);
-	p->next = now.next + shmux__ring_slots(len);
+	shmux__producer_set_word(p, index, type, flags, len);
+	p->next = index + nr;
 }
 
 /* The same, and at once visible: nothing was added that is not. */
@@ -219,13 +208,22 @@ SHMUX_INLINE void shmux__producer_post(struct shmux__producer *p,
 				       uint32_t id, const void *body,
 				       uint32_t len)
 {
-	const struct shmux__producer now = *p;	/* as above */
-	uint32_t *slot = shmux__producer_fill(&now, now.next, id, body, len);
+	/* Bytes are stored, which to the compiler might be those of *@p. */
+	struct shmux__producer now = *p;
+	char *slot = (char *)shmux__producer_slot(&now, now.next);
+	uint32_t first = len;
 
+	if (len > SHMUX_SLOT_FIRST_BODY) {
+		first = SHMUX_SLOT_FIRST_BODY;
+		shmux__producer_rest(&now, now.next + 1,
+				     (const char *)body + first, len - first);
+	}
+	shmux_copy_small(slot + 8, body, first);
+	*(uint32_t *)(void *)(slot + 4) = id;
 	/* [B1] Pairs with the acquire in shmux__consumer_word(). */
-	shmux_store_release(slot, shmux__ring_word(type, flags, len,
-						   SHMUX_TAG(now.next,
-							     now.order)));
+	shmux_store_release((uint32_t *)(void *)slot,
+			    shmux__ring_word(type, flags, len,
+					     SHMUX_TAG(now.next, now.order)));
 	p->next = p->published = now.next + shmux__ring_slots(len);
 }
 
