@@ -161,7 +161,9 @@ static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
 					    uint32_t tail, const void *src,
 					    uint32_t n)
 {
-	char *at = (char *)shmux__producer_slot(p, p->next - 1) + tail;
+	/* Bytes are stored, which to the compiler might be those of *@p. */
+	struct shmux__producer now = *p;
+	char *at = (char *)shmux__producer_slot(&now, now.next - 1) + tail;
 	uint32_t room = SHMUX_SLOT_SIZE - tail, nr;
 
 	if (n <= room) {
@@ -171,8 +173,8 @@ static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
 	shmux_copy_small(at, src, room);
 	n -= room;
 	nr = shmux__ring_further(n);
-	shmux__producer_rest(p, p->next, (const char *)src + room, n);
-	p->next += nr;
+	p->next = now.next + nr;
+	shmux__producer_rest(&now, now.next, (const char *)src + room, n);
 	return 4 + n - (nr - 1) * SHMUX_SLOT_NEXT_BODY;
 }
 
