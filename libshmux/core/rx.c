@@ -290,7 +290,7 @@ void shmux__rx_unpeek(struct shmux_stream *st)
 	st->state &= ~STREAM_PEEKED;
 	if (st->state & (STREAM_RESET | STREAM_STOP_SENT)) {
 		shmux__rx_clear(st);
-	} else if (!st->rx_first->size) {
+	} else if (st->rx_first && !st->rx_first->size) {
 		c = to_chunk(st->rx_first);
 		if (c->wanted && !copy_out(s, c))
 			shmux_list_append(&s->kept, &c->kept);

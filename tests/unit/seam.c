@@ -16,6 +16,7 @@
 #include "core/core.h"
 #include "core/credit.h"
 #include "core/options.h"
+#include "core/rx.h"
 #include "link_socketpair.h"
 #include "pair.h"
 #include "pattern.h"
@@ -467,6 +468,26 @@ TEST_F(seam, bytes_can_be_looked_at_dropped_and_taken)
 }
 
 /* Where nothing is shared there is nothing to write in place. */
+/* One that has begun before the other looked. */
+TEST_F(seam, reader_may_take_what_another_one_looks_at)
+{
+	struct ends st;
+	const void *data;
+	char byte = 0;
+
+	open_stream(_metadata, self, 0, &st);
+	ASSERT_EQ(1, shmux_stream_write(st.near, "x", 1));
+	ASSERT_EQ(1, shmux_stream_peek(st.far, 1, &data));
+	shmux_lock(&self->far->lock);
+	EXPECT_EQ(1, shmux__rx_copy(st.far, &byte, 1));
+	shmux_unlock(&self->far->lock);
+	EXPECT_EQ('x', byte);
+	EXPECT_EQ(-EAGAIN, shmux_stream_try_read(st.far, &byte, 1));
+	ASSERT_EQ(1, shmux_stream_write(st.near, "y", 1));
+	check_reads(_metadata, st.far, "y");
+	close_stream(&st);
+}
+
 TEST_F(seam, reservation_is_had_or_its_limit_is_zero)
 {
 	struct shmux_span span;
