@@ -81,7 +81,8 @@ SHMUX_API ssize_t shmux_stream_send(struct shmux_stream *st,
  * A byte stream: blocks until there is at least one byte (with SHMUX_WAITALL:
  * until all of @iov is filled, the stream ends, or an error stops it; what was
  * read before an error is returned, and the error next time). A message stream:
- * blocks until there is a whole message.
+ * blocks until there is a whole message. Behind what was read, and if an error is
+ * returned, @iov may hold anything.
  *
  * Return: bytes read; 0 at the end of a byte stream; or a negative errno.
  */
