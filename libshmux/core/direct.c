@@ -50,15 +50,23 @@ int shmux__take_offer(struct shmux_session *s, const struct shmux__frame *offer)
 	return 0;
 }
 
-void shmux__take_parts(struct shmux__waiter *w)
+struct shmux__waiter *shmux__take_parts(struct shmux_stream *st,
+					const struct shmux__frame *f)
 {
-	struct shmux_stream *st = w->st;
+	struct shmux__waiter *w = st->waiters;
 
-	if (!w->buf || w->in_message || !st->rx_first || st->rx_whole ||
-	    st->rx_queued > w->size || shmux__part_holder(st))
-		return;
-	w->done = shmux__rx_take_parts(st, w->buf, &w->cost);
-	w->in_message = true;
+	if (!(st->state & STREAM_IN_MESSAGE) || st->rx_whole ||
+	    shmux__part_holder(st))
+		return NULL;
+	while (w && (!(w->kind & WAIT_READ) || !w->buf || w->cancelled ||
+		     w->message_done ||
+		     w->size < (size_t)st->rx_queued + f->len))
+		w = w->next;
+	if (w) {
+		w->done = shmux__rx_take_parts(st, w->buf, &w->cost);
+		w->in_message = true;
+	}
+	return w;
 }
 
 static void forget_parts(struct shmux__waiter *w)

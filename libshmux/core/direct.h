@@ -43,8 +43,12 @@ shmux__direct_reader(const struct shmux_stream *st, const struct shmux__frame *f
 	return w->message_done || f->len > w->size ? NULL : w;
 }
 
-/* Let a reader who waits have the parts that have come, unless another one has. */
-void shmux__take_parts(struct shmux__waiter *w);
+/*
+ * The next part of a message has come, whose parts so far are queued: let a reader
+ * who waits, and has room for it, have them. Return: that reader, or NULL.
+ */
+struct shmux__waiter *shmux__take_parts(struct shmux_stream *st,
+					const struct shmux__frame *f);
 
 /*
  * The reader who has parts is to have them no more: they are queued, or dropped if

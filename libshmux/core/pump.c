@@ -74,6 +74,8 @@ static int deliver_part(struct shmux_session *s, struct shmux_stream *st,
 	struct shmux__waiter *w = shmux__direct_reader(st, f);
 	int err = 0;
 
+	if (!w)
+		w = shmux__take_parts(st, f);
 	if (w) {
 		place(s, w, f);
 		w->cost += cost;
@@ -85,7 +87,7 @@ static int deliver_part(struct shmux_session *s, struct shmux_stream *st,
 		/* It is longer than the reader's buffer. */
 		if (w)
 			err = shmux__leave_parts(w);
-		if (!err && f->len > s->rx_queued_max - s->rx_queued) {
+		if (!err && s->rx_queued + f->len > s->rx_queued_max) {
 			consumed(s, st, f, cost);
 			return too_much(st);
 		}
@@ -112,7 +114,7 @@ static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		consumed(s, st, f, cost);
 		return 0;
 	}
-	if (f->len - n > s->rx_queued_max - s->rx_queued) {
+	if (s->rx_queued + f->len - n > s->rx_queued_max) {
 		/* It is not kept, so nobody else will say so. */
 		shmux__credit_consumed(st, cost);
 		return too_much(st);

@@ -177,8 +177,6 @@ static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
 			n = err;
 			break;
 		}
-		if (!(flags & SHMUX_NOWAIT))
-			shmux__take_parts(&w);
 		err = recv_wait(st, &w, flags);
 	}
 	if (w.in_message && shmux__leave_parts(&w))
