@@ -24,6 +24,7 @@
 #include "core/core.h"
 #include "core/options.h"
 #include "core/rx.h"
+#include "core/wait.h"
 
 #include "moves.h"
 
@@ -747,6 +748,7 @@ static void sum_stream(struct shmux_stream *st)
 {
 	const struct game *g = sums.g;
 	const struct shmux__rx *node, *last = NULL, *whole = NULL;
+	const struct shmux__waiter *w, *holder = NULL;
 	uint64_t cost = 0;
 	uint32_t queued = 0;
 	int i, j;
@@ -765,6 +767,15 @@ static void sum_stream(struct shmux_stream *st)
 	for (i = 0; i < HANDLES; i++)
 		for (j = 0; j < LENT_MAX && g->handles[i].st == st; j++)
 			sum_view(&g->handles[i].views[j], &cost);
+	/* Of a message in parts, one reader has all there is, or none has any. */
+	for (w = st->waiters; w; w = w->next) {
+		if (!w->in_message)
+			continue;
+		HOLD(!holder && !st->rx_first && (st->state & STREAM_IN_MESSAGE));
+		HOLD(w->done <= w->size && w->done <= w->cost);
+		cost += w->cost;
+		holder = w;
+	}
 	/* All credit is somewhere: with the peer, owed, or spent on what is here. */
 	HOLD(st->rx_limit == st->rx_granted + st->rx_owed + cost);
 	HOLD(st->rx_limit <= g->options.window);
