@@ -729,8 +729,9 @@ static void read_message(struct thread *t, struct slot *slot)
 	if (n == -ENODATA && slot->calm) {
 		/* Who has read the last one may have yet to count it. */
 		doing(t, "wait for the last message to be counted", slot);
-		while (load(&slot->nr_got) < NR_MESSAGES)
-			sched_yield();
+		await(t->party, load(&slot->nr_got) >= NR_MESSAGES);
+		if (load(&slot->nr_got) != NR_MESSAGES)
+			wrong(t, "ended after messages", load(&slot->nr_got));
 		store(&slot->in.done, 1);
 		may |= MAY_END;
 	}
