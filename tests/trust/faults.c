@@ -30,6 +30,10 @@
 #include "pattern.h"
 #include "preload/fail.h"
 #include "process.h"
+#include "worker.h"
+
+#include "core/core.h"
+#include "core/direct.h"
 
 static const struct fail_control *fail;
 
@@ -685,6 +689,120 @@ static int scene_receive(FIXTURE_DATA(faults) *self)
 TEST_F_TIMEOUT(faults, bytes_that_cannot_be_kept_end_their_session_alone, EFFORT_TIMEOUT)
 {
 	walk(_metadata, self, scene_receive, receive_meets);
+}
+
+enum { PART = 1000, WHOLE = 3 * PART };
+
+/* A message in parts, and a thread that sends them while the test waits for them. */
+struct message {
+	struct shmux_stream *near, *far;
+	struct worker sender;
+	bool has_returned; /* atomic: the call of the test */
+};
+
+static int send_part(struct message *m, int i, uint32_t flags)
+{
+	struct shmux_session *s = m->near->s;
+	char buf[PART];
+	int err = shmux__enter(s);
+
+	if (err)
+		return err;
+	pattern_fill(buf, PART, (size_t)i * PART, 5);
+	err = shmux__link_send(s->link, SHMUX_FRAME_DATA, flags, m->near->id, buf, PART);
+	m->near->tx_credit -= PART;
+	shmux__leave(s);
+	return err;
+}
+
+/* Does the test wait, with parts or without; or need nobody wait for that any more? */
+static bool waits(struct message *m, bool with_parts)
+{
+	struct shmux_session *s = m->far->s;
+	bool does;
+
+	shmux_lock(&s->lock);
+	does = s->error || (with_parts ? shmux__part_holder(m->far) : m->far->waiters);
+	shmux_unlock(&s->lock);
+	return does || __atomic_load_n(&m->has_returned, __ATOMIC_ACQUIRE);
+}
+
+/* One part; then whoever waits is to wait no more. */
+static int64_t send_first(void *arg)
+{
+	struct message *m = arg;
+
+	if (!wait_until(waits(m, false)) || send_part(m, 0, SHMUX_FLAG_MORE) ||
+	    !wait_until(waits(m, true)))
+		return -1;
+	shmux_stream_unblock(m->far, SHMUX_READ);
+	return 0;
+}
+
+static int64_t send_rest(void *arg)
+{
+	struct message *m = arg;
+
+	if (!wait_until(waits(m, false)) || send_part(m, 1, SHMUX_FLAG_MORE))
+		return -1;
+	return send_part(m, 2, 0);
+}
+
+/* Read into @size bytes while @send sends. Return: as the read, or that it is wrong. */
+static int read_while(struct message *m, worker_fn send, size_t size)
+{
+	static char buf[WHOLE];
+	ssize_t n;
+
+	m->has_returned = false;
+	worker_start(&m->sender, send, m);
+	n = LIB(shmux_stream_read(m->far, buf, size));
+	__atomic_store_n(&m->has_returned, true, __ATOMIC_RELEASE);
+	if (worker_join(&m->sender))
+		return WRONG("no part was sent");
+	return n < 0 ? (int)n : WRONG("half a message was read");
+}
+
+/* A reader has the first part and gives up; the next has two, and no room for more. */
+static int receive_parts(struct message *m)
+{
+	static char buf[WHOLE];
+	int ret = read_while(m, send_first, WHOLE);
+	ssize_t n;
+
+	if (ret == -ECANCELED)
+		ret = read_while(m, send_rest, 2 * PART);
+	end_plan();
+	/* If the session has not died of it, nothing is lost. */
+	n = shmux_stream_try_read(m->far, buf, WHOLE);
+	if (n < 0)
+		return (int)n;
+	if (n != WHOLE || pattern_check(buf, WHOLE, 0, 5) >= 0)
+		return WRONG("it is not the message that was sent");
+	return ret == -EMSGSIZE ? 0 : ret;
+}
+
+static int scene_parts(FIXTURE_DATA(faults) *self)
+{
+	const struct shmux_session_options *options = SESSION_OPTIONS(.first_grant = 2 * WHOLE);
+	struct message m;
+	struct pair pair;
+	int ret;
+
+	(void)self;
+	if (pair_open(&pair, PAIR_SAME_PROCESS, options, options) ||
+	    pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &m.near))
+		return WRONG("no session");
+	m.far = pair.far.side.stream;
+	ret = receive_parts(&m);
+	shmux_stream_close(m.near);
+	return pair_close(&pair) ? WRONG("something was lost") : ret;
+}
+
+TEST_F_TIMEOUT(faults, parts_that_cannot_be_left_to_the_next_end_their_session_alone,
+	       EFFORT_TIMEOUT)
+{
+	walk(_metadata, self, scene_parts, receive_meets);
 }
 
 static const char *const events_meets[] = { "epoll_create1", "epoll_ctl", "eventfd",
