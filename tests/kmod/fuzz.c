@@ -17,6 +17,7 @@
  *
  * SHMUX_FUZZ_SECONDS says for how long; a few, by default.
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,6 +51,7 @@
 #define COVER_SIZE (32 << 10)
 #define COVER_HASHES (64 << 10)
 #define HANG_SECONDS 60
+#define DEATH_SECONDS 10
 
 /* --- programs ------------------------------------------------------------------ */
 
@@ -1075,6 +1077,7 @@ static void move_fork(struct lane *lane, const struct move *m)
 	int status;
 
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		my_lane = NULL;
 		for (uint32_t i = 0; i < m->x % 4; i++) {
 			struct move also = program->moves[(m->y + i) % program->nr];
@@ -1430,12 +1433,66 @@ static void check_log(int log)
 	}
 }
 
+/* What was seen of a process that does not go on; told last, for it tells most. */
+static char evidence[16 << 10];
+
+/* Where a process is in the kernel, thread by thread. */
+static void process_look(pid_t pid, const char *why)
+{
+	FILE *to = fmemopen(evidence, sizeof(evidence), "a");
+	static const char *const about[] = { "status", "syscall", "stack" };
+	char path[64], line[256];
+	struct dirent *task;
+	DIR *tasks;
+	FILE *file;
+
+	fprintf(to, "# %s:\n", why);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (task = readdir(tasks))) {
+		if (task->d_name[0] == '.')
+			continue;
+		for (size_t i = 0; i < sizeof(about) / sizeof(*about); i++) {
+			snprintf(path, sizeof(path), "/proc/%d/task/%.16s/%s", pid, task->d_name,
+				 about[i]);
+			file = fopen(path, "re");
+			while (file && fgets(line, sizeof(line), file))
+				if (i || !strncmp(line, "State:", 6))
+					fprintf(to, "# %s: %s", task->d_name, line);
+			if (file)
+				fclose(file);
+		}
+	}
+	if (tasks)
+		closedir(tasks);
+	fclose(to);
+	/* Of what runs there is no stack to read: the kernel logs where all processors are. */
+	file = strstr(evidence, "State:\tR") ? fopen("/proc/sysrq-trigger", "we") : NULL;
+	if (file) {
+		fputs("l", file);
+		fclose(file);
+	}
+}
+
 static time_t seconds_now(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec;
+}
+
+static void check_dies(pid_t pid)
+{
+	time_t until = seconds_now() + DEATH_SECONDS;
+
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		if (seconds_now() > until) {
+			process_look(pid, "killed, and not dead after a while");
+			return;
+		}
+		usleep(20000);
+	}
 }
 
 /* Until the process has come to its end, or something is found. */
@@ -1452,11 +1509,12 @@ static void process_watch(pid_t pid, int log)
 			last = seconds_now();
 		} else if (seconds_now() - last > HANG_SECONDS) {
 			found("a program hangs");
+			process_look(pid, "it hangs");
 		}
 		check_log(log);
 		if (atomic_load(&shared->found)) {
-			/* It may not be able to die. */
 			kill(pid, SIGKILL);
+			check_dies(pid);
 			return;
 		}
 		usleep(20000);
@@ -1525,9 +1583,10 @@ TEST(random_programs_break_nothing)
 	EXPECT_TRUE(shared->has_coverage || !getenv("SHMUX_FUZZ_COVERAGE"));
 	EXPECT_FALSE(atomic_load(&shared->found))
 	{
+		program_print(&shared->running);
+		fputs(evidence, stderr);
 		TH_LOG("found after %u programs: %s", atomic_load(&shared->executions),
 		       shared->what);
-		program_print(&shared->running);
 	}
 	close(log);
 }
