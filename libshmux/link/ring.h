@@ -116,9 +116,10 @@ static inline bool shmux__producer_fits(const struct shmux__producer *p,
 /*
  * Fill the further slots of a record from @index on with @n bytes. Each line is
  * written once and in one go: a consumer that looks at it meanwhile takes it
- * away only once.
+ * away only once. @p is a copy: bytes are stored, which to the compiler might be
+ * those of the other.
  */
-static inline void shmux__producer_rest(struct shmux__producer *p,
+static inline void shmux__producer_rest(const struct shmux__producer *p,
 					uint32_t index, const char *src,
 					uint32_t n)
 {
@@ -161,8 +162,7 @@ static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
 					    uint32_t tail, const void *src,
 					    uint32_t n)
 {
-	/* Bytes are stored, which to the compiler might be those of *@p. */
-	struct shmux__producer now = *p;
+	const struct shmux__producer now = *p;
 	char *at = (char *)shmux__producer_slot(&now, now.next - 1) + tail;
 	uint32_t room = SHMUX_SLOT_SIZE - tail, nr;
 
@@ -179,20 +179,18 @@ static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
 }
 
 /*
- * Add a record; the caller has made sure that it fits. Not yet published. The
- * first slot is written last and all at once: the consumer polls that line, and
- * would take it away from us between two stores.
+ * Fill the slots of a record from @index on, but for its word; it fits. The first
+ * slot is written last and all at once: the consumer polls that line, and would
+ * take it away from us between two stores. Return: its word.
  */
-static inline void shmux__producer_add(struct shmux__producer *p,
-				       uint32_t type, uint32_t flags,
-				       uint32_t id, const void *body,
-				       uint32_t len)
+static inline uint32_t *shmux__producer_fill(const struct shmux__producer *p,
+					     uint32_t index, uint32_t id,
+					     const void *body, uint32_t len)
 {
-	uint32_t index = p->next, nr = shmux__ring_slots(len);
 	uint32_t first = len;
 	char *slot;
 
-	if (nr > 1) {
+	if (len > SHMUX_SLOT_FIRST_BODY) {
 		first = SHMUX_SLOT_FIRST_BODY;
 		shmux__producer_rest(p, index + 1, (const char *)body + first,
 				     len - first);
@@ -200,8 +198,20 @@ static inline void shmux__producer_add(struct shmux__producer *p,
 	slot = (char *)shmux__producer_slot(p, index);
 	shmux_copy_small(slot + 8, body, first);
 	*(uint32_t *)(void *)(slot + 4) = id;
-	shmux__producer_set_word(p, index, type, flags, len);
-	p->next = index + nr;
+	return (uint32_t *)(void *)slot;
+}
+
+/* Add a record; the caller has made sure that it fits. Not yet published. */
+static inline void shmux__producer_add(struct shmux__producer *p,
+				       uint32_t type, uint32_t flags,
+				       uint32_t id, const void *body,
+				       uint32_t len)
+{
+	const struct shmux__producer now = *p;
+
+	shmux__producer_fill(&now, now.next, id, body, len);
+	shmux__producer_set_word(p, now.next, type, flags, len);
+	p->next = now.next + shmux__ring_slots(len);
 }
 
 /* The same, and at once visible: nothing was added that is not. */
@@ -210,22 +220,13 @@ SHMUX_INLINE void shmux__producer_post(struct shmux__producer *p,
 				       uint32_t id, const void *body,
 				       uint32_t len)
 {
-	/* Bytes are stored, which to the compiler might be those of *@p. */
-	struct shmux__producer now = *p;
-	char *slot = (char *)shmux__producer_slot(&now, now.next);
-	uint32_t first = len;
+	const struct shmux__producer now = *p;
+	uint32_t *slot = shmux__producer_fill(&now, now.next, id, body, len);
 
-	if (len > SHMUX_SLOT_FIRST_BODY) {
-		first = SHMUX_SLOT_FIRST_BODY;
-		shmux__producer_rest(&now, now.next + 1,
-				     (const char *)body + first, len - first);
-	}
-	shmux_copy_small(slot + 8, body, first);
-	*(uint32_t *)(void *)(slot + 4) = id;
 	/* [B1] Pairs with the acquire in shmux__consumer_word(). */
-	shmux_store_release((uint32_t *)(void *)slot,
-			    shmux__ring_word(type, flags, len,
-					     SHMUX_TAG(now.next, now.order)));
+	shmux_store_release(slot, shmux__ring_word(type, flags, len,
+						   SHMUX_TAG(now.next,
+							     now.order)));
 	p->next = p->published = now.next + shmux__ring_slots(len);
 }
 

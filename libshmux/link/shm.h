@@ -121,20 +121,6 @@ static inline void shmux__shm_finish(struct shmux__shm *s)
 	s->last_id = 0;
 }
 
-/* Add a record for which there is room. */
-SHMUX_INLINE void shmux__shm_add(struct shmux__shm *s, uint32_t type,
-				 uint32_t flags, uint32_t id, const void *body,
-				 uint32_t len)
-{
-	shmux__shm_finish(s);
-	s->last = s->tx.next;
-	s->last_len = len;
-	s->last_tail = 0;
-	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
-	s->reasons |= shmux__shm_reasons(type);
-	shmux__producer_add(&s->tx, type, flags, id, body, len);
-}
-
 static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 				  uint32_t flags, uint32_t id, const void *body,
 				  uint32_t len)
@@ -146,9 +132,16 @@ static inline int shmux__shm_send(struct shmux__shm *s, uint32_t type,
 	if (type == SHMUX_FRAME_DATA || type == SHMUX_FRAME_OPEN)
 		kept += s->kept_for_control;
 	err = shmux__shm_room(s, shmux__ring_slots(len), kept);
-	if (!err)
-		shmux__shm_add(s, type, flags, id, body, len);
-	return err;
+	if (err)
+		return err;
+	shmux__shm_finish(s);
+	s->last = s->tx.next;
+	s->last_len = len;
+	s->last_tail = 0;
+	s->last_id = type == SHMUX_FRAME_DATA && !flags ? id : 0;
+	s->reasons |= shmux__shm_reasons(type);
+	shmux__producer_add(&s->tx, type, flags, id, body, len);
+	return 0;
 }
 
 /*
