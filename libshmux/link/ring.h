@@ -153,14 +153,41 @@ static inline void shmux__producer_set_word(struct shmux__producer *p,
 		shmux_store_relaxed(shmux__producer_slot(p, index), word);
 }
 
+/* Slots that are claimed at a time: two gain half as much, sixteen no more. */
+#define SHMUX_CLAIM 8u
+
+/*
+ * From @index slots have been taken up to @next. Stores leave a processor in order,
+ * some sixty of them wait, and one to a line that the other core has waits long. Of
+ * small writes each comes with as many stores elsewhere, so one line would be asked
+ * for at a time. Store to the slots that are next but one group, which are free, so
+ * that all of them are: where nobody reads it. (A prefetch for writing does nothing
+ * for a line that is there and merely shared.)
+ */
+static inline void shmux__producer_claim(const struct shmux__producer *p,
+					 uint32_t index, uint32_t next)
+{
+	uint32_t group = next & ~(SHMUX_CLAIM - 1), i;
+	uint32_t *last;
+
+	if (group == (index & ~(SHMUX_CLAIM - 1)) ||
+	    group + 2 * SHMUX_CLAIM - p->consumer > p->mask + 1)
+		return;
+	/* A ring is so many whole groups. */
+	last = shmux__producer_slot(p, group + SHMUX_CLAIM) +
+	       SHMUX_SLOT_SIZE / 4 - 1;
+	for (i = 0; i < SHMUX_CLAIM; i++)
+		shmux_store_relaxed(last + i * (SHMUX_SLOT_SIZE / 4), 0);
+}
+
 /*
  * Let the last record grow by @n bytes; its last slot is in use up to @tail, and
  * the further slots that it takes are free. Its word is set by the caller, once
  * it is known. Return: the new tail.
  */
-static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
-					    uint32_t tail, const void *src,
-					    uint32_t n)
+SHMUX_INLINE uint32_t shmux__producer_grow(struct shmux__producer *p,
+					   uint32_t tail, const void *src,
+					   uint32_t n)
 {
 	const struct shmux__producer now = *p;
 	char *at = (char *)shmux__producer_slot(&now, now.next - 1) + tail;
@@ -174,6 +201,7 @@ static inline uint32_t shmux__producer_grow(struct shmux__producer *p,
 	n -= room;
 	nr = shmux__ring_further(n);
 	p->next = now.next + nr;
+	shmux__producer_claim(&now, now.next, now.next + nr);
 	shmux__producer_rest(&now, now.next, (const char *)src + room, n);
 	return 4 + n - (nr - 1) * SHMUX_SLOT_NEXT_BODY;
 }

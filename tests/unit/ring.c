@@ -105,8 +105,8 @@ FIXTURE_TEARDOWN(ring)
 	uint32_t i;
 
 	for (i = 0; i < GUARD; i++) {
-		ASSERT_EQ(GUARD_BYTE, self->memory[i]);
-		ASSERT_EQ(GUARD_BYTE, self->memory[GUARD + size + i]);
+		EXPECT_EQ(GUARD_BYTE, self->memory[i]);
+		EXPECT_EQ(GUARD_BYTE, self->memory[GUARD + size + i]);
 	}
 	free(self->memory);
 	free(self->model);
@@ -543,6 +543,41 @@ static void check_refused(struct __test_metadata *_metadata, FIXTURE_DATA(ring) 
 	self->told = index;
 	EXPECT_EQ(-1, shmux__producer_refresh(&self->p));
 	EXPECT_EQ(0, memcmp(&before, &self->p, sizeof(before)));
+}
+
+/*
+ * Slots that are claimed ahead are free ones, and all of them are if the two groups
+ * are: but for their last words, which nobody reads, they stay as they are.
+ */
+TEST_F(ring, a_record_that_grows_stores_to_no_slot_that_may_still_be_read)
+{
+	const uint32_t size = self->nr * SHMUX_SLOT_SIZE;
+	uint32_t room, taken, first, at, group, i, nr_claimed = 0;
+	bool claimed, here;
+	const char *slot;
+
+	for (room = 1; room <= 4 * SHMUX_CLAIM; room++)
+		for (taken = 1; taken <= room; taken++) {
+			memset(self->slots, 0xee, size);
+			first = ++self->p.consumer + self->nr - room;
+			self->p.next = self->p.published = first;
+			group = (first + taken) / SHMUX_CLAIM * SHMUX_CLAIM;
+			claimed = group != first / SHMUX_CLAIM * SHMUX_CLAIM &&
+				  group + 2 * SHMUX_CLAIM - self->p.consumer <= self->nr;
+			nr_claimed += claimed;
+			shmux__producer_grow(&self->p, SHMUX_SLOT_SIZE, self->model,
+					     taken * SHMUX_SLOT_NEXT_BODY);
+			ASSERT_EQ(first + taken, self->p.next);
+			for (at = first + taken; at != first + self->nr; at++) {
+				here = claimed && at - group - SHMUX_CLAIM < SHMUX_CLAIM;
+				slot = self->slots + at % self->nr * SHMUX_SLOT_SIZE;
+				for (i = 0; i < SHMUX_SLOT_SIZE; i++) {
+					ASSERT_EQ(here && i >= SHMUX_SLOT_SIZE - 4 ? 0 : 0xee,
+						  (uint8_t)slot[i]);
+				}
+			}
+		}
+	EXPECT_LT(0, nr_claimed);
 }
 
 TEST_F(ring, consumer_index_that_runs_backward_is_refused)
