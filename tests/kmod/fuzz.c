@@ -1073,11 +1073,13 @@ static void move_run(struct lane *lane, const struct move *m);
 /* A child that has all descriptors, makes some of the moves, and dies. */
 static void move_fork(struct lane *lane, const struct move *m)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	int status;
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(0);
 		my_lane = NULL;
 		for (uint32_t i = 0; i < m->x % 4; i++) {
 			struct move also = program->moves[(m->y + i) % program->nr];
@@ -1439,13 +1441,16 @@ static char evidence[16 << 10];
 /* Where a process is in the kernel, thread by thread. */
 static void process_look(pid_t pid, const char *why)
 {
-	FILE *to = fmemopen(evidence, sizeof(evidence), "a");
+	/* The last byte stays the end of the text. */
+	FILE *to = fmemopen(evidence, sizeof(evidence) - 1, "a");
 	static const char *const about[] = { "status", "syscall", "stack" };
 	char path[64], line[256];
 	struct dirent *task;
 	DIR *tasks;
 	FILE *file;
 
+	if (!to)
+		return;
 	fprintf(to, "# %s:\n", why);
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	tasks = opendir(path);
