@@ -115,7 +115,7 @@ static inline bool shmux__producer_fits(const struct shmux__producer *p,
 
 /*
  * Fill the further slots of a record from @index on with @n bytes. Each line is
- * written once and in one go: a consumer that looks at it meanwhile takes it
+ * filled in one go: a consumer that looks at it meanwhile takes it
  * away only once. @p is a copy: bytes are stored, which to the compiler might be
  * those of the other.
  */
@@ -153,7 +153,7 @@ static inline void shmux__producer_set_word(struct shmux__producer *p,
 		shmux_store_relaxed(shmux__producer_slot(p, index), word);
 }
 
-/* Slots that are claimed at a time: two gain half as much, sixteen no more. */
+/* Slots that are claimed at a time. Two gain half as much, sixteen little more. */
 #define SHMUX_CLAIM 8u
 
 /*

@@ -44,10 +44,11 @@
  * Indexes run freely through 32 bits; slot = index & (ring_slots - 1). The tag
  * is the low eight bits of the lap, counted from 1: SHMUX_TAG(index, order).
  * A slot whose tag is not the one of the lap the consumer is in is not yet
- * written. A fresh region is zero, which is no tag of the first lap.
+ * written, but perhaps beyond its first word, which in a free slot the producer
+ * leaves alone. A fresh region is zero, which is no tag of the first lap.
  *
- * The producer fills the record from its last slot to its first and stores the
- * first word last, with release. Several records are published at once by
+ * The producer fills the first slot of a record last and stores its first word
+ * last of all, with release. Several records are published at once by
  * holding back the first word of the first of them. After publishing: one full
  * fence, then a look at the peer's armed word (see "Sleep and wake").
  *
