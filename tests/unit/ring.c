@@ -570,6 +570,7 @@ TEST_F(ring, a_record_that_grows_stores_to_no_slot_that_may_still_be_read)
 			ASSERT_EQ(first + taken, self->p.next);
 			for (at = first + taken; at != first + self->nr; at++) {
 				here = claimed && at - group - SHMUX_CLAIM < SHMUX_CLAIM;
+				ASSERT_TRUE(!here || at - self->p.consumer < self->nr);
 				slot = self->slots + at % self->nr * SHMUX_SLOT_SIZE;
 				for (i = 0; i < SHMUX_SLOT_SIZE; i++) {
 					ASSERT_EQ(here && i >= SHMUX_SLOT_SIZE - 4 ? 0 : 0xee,
