@@ -176,8 +176,8 @@ static inline void shmux__producer_claim(const struct shmux__producer *p,
 	/* A ring is so many whole groups. */
 	last = shmux__producer_slot(p, group + SHMUX_CLAIM) +
 	       SHMUX_SLOT_SIZE / 4 - 1;
-	for (i = 0; i < SHMUX_CLAIM; i++)
-		shmux_store_relaxed(last + i * (SHMUX_SLOT_SIZE / 4), 0);
+	for (i = 0; i < SHMUX_CLAIM; i++, last += SHMUX_SLOT_SIZE / 4)
+		shmux_store_relaxed(last, 0);
 }
 
 /*
