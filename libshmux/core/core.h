@@ -159,6 +159,7 @@ struct shmux_session {
 	uint32_t accept_depth;
 	struct shmux__fifo ready;	/* streams with events for the pump */
 	bool accept_event, open_event, dead_event;	/* not yet told */
+	uint32_t held_accept;		/* the peer is to learn of it before we wait */
 
 	/* What is to be said as soon as there is room. */
 	struct shmux_list control;
@@ -171,6 +172,7 @@ struct shmux_session {
 
 	/* Receiving. */
 	uint64_t budget_used;		/* sum of rx_limit */
+	uint32_t unasked;		/* calls since one that held back asked */
 	struct shmux_list starved;	/* wait for budget */
 	uint64_t held;			/* bytes of the peer's arena that we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
@@ -218,7 +220,18 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 			uint64_t deadline, const uint32_t *cancelled,
 			struct shmux_stream **stream);
 /* The next stream to be accepted: 0, -EAGAIN, -ESHUTDOWN, or the error. */
-int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream);
+int shmux__session_next(struct shmux_session *s, unsigned int flags,
+			struct shmux_stream **stream);
+
+/* Let the peer know that its stream was accepted, if that was held back. Unpublished. */
+void shmux__tell_accepted_slow(struct shmux_session *s);
+
+static inline void shmux__tell_accepted(struct shmux_session *s)
+{
+	if (s->held_accept)
+		shmux__tell_accepted_slow(s);
+}
+
 /* Nobody accepts streams any more. */
 void shmux__session_refuse_all(struct shmux_session *s);
 /* Ask the kernel whether the peer lives, unless asked lately. */
@@ -397,6 +410,18 @@ SHMUX_INLINE void shmux__drain(struct shmux_session *s)
 		shmux__drain_slow(s);
 }
 
+/* As below, of a call that may leave the kernel alone. */
+void shmux__drain_more_slow(struct shmux_session *s);
+
+/* The same of a call; one that holds back does not ask the kernel each time. */
+SHMUX_INLINE void shmux__drain_more(struct shmux_session *s, bool more)
+{
+	if (!more || shmux__link_is_shm(s->link))
+		shmux__drain(s);
+	else
+		shmux__drain_more_slow(s);
+}
+
 /* End a call. */
 static inline void shmux__leave(struct shmux_session *s)
 {
@@ -407,6 +432,15 @@ static inline void shmux__leave(struct shmux_session *s)
 			shmux__publish(s);
 	}
 	shmux_unlock(&s->lock);
+}
+
+/* End a call that may have been told to hold back. */
+static inline void shmux__leave_more(struct shmux_session *s, bool more)
+{
+	if (more)
+		shmux_unlock(&s->lock);
+	else
+		shmux__leave(s);
 }
 
 #endif /* SHMUX_CORE_CORE_H */

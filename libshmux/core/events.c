@@ -188,6 +188,7 @@ int shmux_session_pump(struct shmux_session *s, struct shmux_event *events,
 	s->in_pump = true;
 	s->watch |= SHMUX_ARMED_FRAMES;
 	turn_on(s);
+	shmux__tell_accepted(s);
 	leads = s->leader && !s->leader_asleep;
 	idle = !(leads ? shmux__link_ready(l, 0) : shmux__link_look(l)) &&
 	       !s->told && !s->ready.first;

@@ -433,7 +433,7 @@ static int next_stream(struct shmux_listener *l, struct shmux_stream **stream)
 		if (!shmux_load_relaxed(&m->session->accept_depth))
 			continue;
 		shmux_lock(&m->session->lock);
-		err = shmux__session_next(m->session, stream);
+		err = shmux__session_next(m->session, 0, stream);
 		shmux__leave(m->session);
 		if (!err) {
 			/* Whoever comes next begins with another session. */

@@ -438,6 +438,18 @@ void shmux__drain_slow(struct shmux_session *s)
 	shmux__tell_left(s);
 }
 
+#define UNASKED_MAX 16u
+
+void shmux__drain_more_slow(struct shmux_session *s)
+{
+	if (s->unasked < UNASKED_MAX && !s->link->ops->ready(s->link, 0)) {
+		s->unasked++;
+		return;
+	}
+	s->unasked = 0;
+	shmux__drain(s);
+}
+
 void shmux__pump_last_words(struct shmux_session *s)
 {
 	struct shmux_stream *st;

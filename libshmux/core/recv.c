@@ -16,6 +16,13 @@
  */
 #define ENOUGH 4096u
 
+/* The same where to look is to ask the kernel: with all that it can take. */
+static inline bool has_enough(const struct shmux_stream *st, size_t size)
+{
+	return st->rx_queued > ENOUGH ||
+	       (st->rx_queued >= size && !shmux__link_is_shm(st->s->link));
+}
+
 /* Is there anything to be read: a byte, or a whole message? */
 static bool readable(const struct shmux_stream *st)
 {
@@ -74,7 +81,7 @@ SHMUX_INLINE ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	size_t want = flags & SHMUX_WAITALL ? size : 1;
 	int err = 0;
 
-	if (st->rx_queued > ENOUGH &&
+	if (has_enough(st, size) &&
 	    (!(flags & SHMUX_WAITALL) || st->rx_queued >= size))
 		return (ssize_t)shmux__rx_copy(st, buf, size);
 
@@ -191,7 +198,7 @@ static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 	shmux__rx_begin(st);
 	if (!(st->state & STREAM_MESSAGES))
 		return recv_scattered(st, iov, nr, flags);
-	if (st->rx_queued <= ENOUGH || !readable(st))
+	if (!has_enough(st, size) || !readable(st))
 		shmux__drain(st->s);
 	return recv_message(st, iov, nr, size, flags);
 }

@@ -553,15 +553,6 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	return err ? err : (ssize_t)len;
 }
 
-/* End a call that may have been told to hold back. */
-static inline void leave_more(struct shmux_session *s, bool more)
-{
-	if (more)
-		shmux_unlock(&s->lock);
-	else
-		shmux__leave(s);
-}
-
 /* So few that they go in a straight line, with credit and no obstacle? */
 static inline bool are_few(const struct shmux_stream *st, size_t len)
 {
@@ -622,7 +613,7 @@ send_slow(struct shmux_stream *st, const struct iovec *iov, int nr,
 		n = send_message(st, &src, flags);
 	else if (!n)
 		n = send_bytes(st, &src, flags);
-	leave_more(st->s, (flags & SHMUX_MORE) && n >= 0);
+	shmux__leave_more(st->s, (flags & SHMUX_MORE) && n >= 0);
 	return n;
 }
 
@@ -644,7 +635,7 @@ send_held(struct shmux_stream *st, const void *buf, size_t len,
 
 	if (err)
 		return err;
-	shmux__drain(s);
+	shmux__drain_more(s, !(flags & SHMUX_NOWAIT));
 	if (!are_few(st, len) || !hold_few(st, buf, (uint32_t)len))
 		return write_slow(st, buf, len, flags);
 	shmux_unlock(&s->lock);
@@ -697,7 +688,7 @@ send_many(struct shmux_stream *st, const struct iovec *iov, int nr,
 
 	if (err)
 		return err;
-	shmux__drain(st->s);
+	shmux__drain_more(st->s, (flags & SHMUX_MORE) && !(flags & SHMUX_NOWAIT));
 	return send_slow(st, iov, nr, flags);
 }
 
@@ -888,7 +879,7 @@ ssize_t shmux_stream_submit(struct shmux_stream *st, struct shmux_span *span,
 	}
 	span->data = NULL;
 	span->size = 0;
-	leave_more(s, (flags & SHMUX_MORE) && n >= 0);
+	shmux__leave_more(s, (flags & SHMUX_MORE) && n >= 0);
 	return n;
 }
 

@@ -239,7 +239,8 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 	uint64_t slice;
 	int err;
 
-	if (flags & ~(SHMUX_STREAM_MESSAGES | SHMUX_STREAM_NOWAIT))
+	if (flags & ~(SHMUX_STREAM_MESSAGES | SHMUX_STREAM_NOWAIT |
+		      SHMUX_STREAM_MORE))
 		return -EINVAL;
 	if ((flags & SHMUX_STREAM_MESSAGES) &&
 	    !(s->link->features & SHMUX_FEATURE_MESSAGES))
@@ -247,7 +248,9 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	shmux__drain(s);
+	shmux__drain_more(s, (flags & SHMUX_STREAM_MORE) &&
+				     !(flags & SHMUX_STREAM_NOWAIT) &&
+				     s->nr_streams < s->options.streams_max);
 	t = &s->tables[s->link->role];
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
 	for (;;) {
@@ -318,7 +321,7 @@ err_free:
 		*stream = st;
 	}
 	shmux__wait_end(&w);
-	shmux__leave(s);
+	shmux__leave_more(s, (flags & SHMUX_STREAM_MORE) && !err);
 	return err;
 }
 
@@ -328,7 +331,15 @@ int shmux_session_open(struct shmux_session *s, unsigned int flags,
 	return shmux__session_open(s, flags, SHMUX_NEVER, NULL, stream);
 }
 
-int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)
+void shmux__tell_accepted_slow(struct shmux_session *s)
+{
+	if (!s->error)
+		s->link->ops->accepted(s->link, s->held_accept);
+	s->held_accept = 0;
+}
+
+int shmux__session_next(struct shmux_session *s, unsigned int flags,
+			struct shmux_stream **stream)
 {
 	struct shmux_stream *st;
 
@@ -343,8 +354,12 @@ int shmux__session_next(struct shmux_session *s, struct shmux_stream **stream)
 			continue;
 		}
 		st->state |= STREAM_ACCEPTED;
-		if (s->link->ops->accepted && !s->error)
-			s->link->ops->accepted(s->link, st->id);
+		if (s->link->ops->accepted) {
+			shmux__tell_accepted(s);
+			s->held_accept = st->id;
+			if (!(flags & SHMUX_MORE))
+				shmux__tell_accepted(s);
+		}
 		if (st->rx_first || (st->state & STREAM_FIN_RECEIVED))
 			shmux__stream_event(st, STREAM_EVENT_READ);
 		shmux__session_get(s);
@@ -364,7 +379,7 @@ int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 	struct shmux__waiter w;
 	int err, waited = 0;
 
-	if (flags & ~SHMUX_NOWAIT)
+	if (flags & ~(SHMUX_NOWAIT | SHMUX_MORE))
 		return -EINVAL;
 	err = shmux__enter(s);
 	if (err)
@@ -374,7 +389,7 @@ int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 		shmux__drain(s);
 	shmux__waiter_init(&w, s, NULL, WAIT_SESSION);
 	for (;;) {
-		err = shmux__session_next(s, stream);
+		err = shmux__session_next(s, flags, stream);
 		if (err != -EAGAIN)
 			break;
 		if (waited) {
@@ -383,12 +398,15 @@ int shmux_session_accept(struct shmux_session *s, unsigned int flags,
 		}
 		if (flags & SHMUX_NOWAIT) {
 			shmux__session_check(s);
-			err = shmux__session_next(s, stream);
+			err = shmux__session_next(s, flags, stream);
 			break;
 		}
 		waited = shmux__wait(&w, s->accept_deadline, false);
 		waited = shmux__waited(waited, s->accept_deadline);
 	}
+	/* Its caller will wait elsewhere. */
+	if (err)
+		shmux__tell_accepted(s);
 	shmux__wait_end(&w);
 	shmux__leave(s);
 	return err;
@@ -590,6 +608,10 @@ int shmux_session_child_status(struct shmux_session *s, uint64_t deadline,
 	if (pid)
 		*pid = c->pid;
 	if (!shmux__child_has_ended(c) && deadline) {
+		/* What is held back may be what it waits for. */
+		shmux__tell_accepted(s);
+		if (!s->error)
+			shmux__publish(s);
 		/* A close meanwhile ends it, and does not take it from us. */
 		shmux__session_get(s);
 		shmux_unlock(&s->lock);

@@ -591,6 +591,7 @@ int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room)
 	w->room = room;
 	s->nr_room += room;
 	/* What we wait for may come of what we owe: credit, say. */
+	shmux__tell_accepted(s);
 	if (!s->error && shmux__owes(s))
 		shmux__control_flush(s);
 	if (!w->poke) {

@@ -91,6 +91,7 @@ struct bytes {
 	uint32_t writable;	/* it has said since that it takes more */
 	bool turned_away;	/* somebody's payload, of which it took nothing */
 	uint32_t crowded;	/* waits for which not to spin */
+	uint32_t asked;		/* something of the peer, and has not given way since */
 	bool asleep;		/* the leader is, or is about to be */
 	bool asleep_for_room;	/* and has not been told of any */
 
@@ -329,6 +330,7 @@ static int send_data(struct bytes *b, struct shmux__wire_stream *ws,
 		return -EAGAIN;
 	if (ws->state & WIRE_OWES_ACK)
 		wire_flags |= YAMUX_ACK;
+	shmux_store_relaxed(&b->asked, 1);
 	b->last = b->tx_end;
 	put_header(b, YAMUX_DATA, wire_flags, ws->wire, len);
 	if (len >= DIRECT) {
@@ -980,6 +982,7 @@ static void give_way(struct bytes *b)
 {
 	uint64_t begun = shmux_clock_now();
 
+	shmux_store_relaxed(&b->asked, 0);
 	sched_yield();
 	if (shmux_clock_now() - begun > YIELD_LONG)
 		b->crowded = CROWDED_WAITS;
@@ -990,6 +993,9 @@ static void bytes_poll(struct shmux__link *l, uint32_t reasons,
 {
 	struct bytes *b = bytes(l);
 
+	/* An answer takes the peer a while. */
+	if (shmux_load_relaxed(&b->asked) && !bytes_ready(l, reasons))
+		give_way(b);
 	for (nr = nr / POLLS_PER_CALL + 1; nr; nr--) {
 		if (bytes_ready(l, reasons) || shmux_load_relaxed(poke))
 			return;

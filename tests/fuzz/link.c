@@ -890,7 +890,7 @@ static void keep(struct game *g, struct shmux_stream *st)
 
 static void call_open(struct game *g)
 {
-	unsigned int flags = input_u8(&g->args) & SHMUX_STREAM_MESSAGES;
+	unsigned int flags = input_u8(&g->args) & (SHMUX_STREAM_MESSAGES | SHMUX_STREAM_MORE);
 	struct shmux_stream *st;
 
 	/* In a nested call it might have to wait. */
@@ -900,10 +900,12 @@ static void call_open(struct game *g)
 
 static void call_accept(struct game *g)
 {
-	unsigned int flags = g->depth ? SHMUX_NOWAIT : input_u8(&g->args) & SHMUX_NOWAIT;
+	unsigned int flags = g->depth ? SHMUX_NOWAIT :
+				       input_u8(&g->args) & (SHMUX_NOWAIT | SHMUX_MORE);
+	bool waits = !(flags & SHMUX_NOWAIT);
 	struct shmux_stream *st;
 
-	if (!check_result(g, shmux_session_accept(g->s, flags, &st), !flags))
+	if (!check_result(g, shmux_session_accept(g->s, flags, &st), waits))
 		keep(g, st);
 }
 

@@ -94,13 +94,14 @@ static struct shmux_stream **any(struct game *g)
 	return g->nr ? &g->streams[input_u8(&g->in) % g->nr] : NULL;
 }
 
-static void get_stream(struct game *g, bool accept)
+static void get_stream(struct game *g, bool accept, bool more)
 {
 	struct shmux_stream **st = &g->streams[g->nr];
 
 	if (g->nr < STREAMS_MAX &&
-	    !(accept ? shmux_session_accept(g->s, SHMUX_NOWAIT, st) :
-		       shmux_session_open(g->s, SHMUX_STREAM_NOWAIT, st)))
+	    !(accept ? shmux_session_accept(g->s, SHMUX_NOWAIT | (more ? SHMUX_MORE : 0), st) :
+		       shmux_session_open(g->s, SHMUX_STREAM_NOWAIT |
+						(more ? SHMUX_STREAM_MORE : 0), st)))
 		g->nr++;
 }
 
@@ -151,11 +152,11 @@ static void play(struct game *g)
 		raw(g);
 		break;
 	case 1:
-		get_stream(g, false);
+		get_stream(g, false, move / 16 & 1);
 		break;
 	case 2:
 	case 3:
-		get_stream(g, true);
+		get_stream(g, true, move / 16 & 1);
 		break;
 	case 4:
 	case 5:

@@ -60,6 +60,16 @@ static int64_t side_read_all(struct side *side)
 	return n;
 }
 
+/* Accept, and write what nobody has asked for. */
+static int64_t side_accept_and_greet(struct side *side)
+{
+	struct shmux_stream *st;
+
+	SIDE_EQ(0, shmux_session_accept(side->session, 0, &st));
+	side_add(side, st);
+	return shmux_stream_write(st, "hello", 5);
+}
+
 TEST_F(batch, what_is_written_under_a_cork_is_published_at_uncork)
 {
 	shmux_session_cork(self->session);
@@ -163,6 +173,63 @@ TEST_F(batch, more_costs_at_most_one_kick)
 
 	EXPECT_EQ(300, far_finish(self->far, NULL));
 	EXPECT_EQ(before + 1, kicks(self->session));
+}
+
+TEST_F(batch, opening_that_more_follows_goes_with_the_first_write)
+{
+	struct shmux_stream *st;
+	char buf[8];
+
+	ASSERT_EQ(0, shmux_session_open(self->session, SHMUX_STREAM_MORE, &st));
+	EXPECT_EQ(-EAGAIN, far_accept(self->far, SHMUX_NOWAIT));
+	ASSERT_EQ(3, shmux_stream_write(st, "abc", 3));
+
+	EXPECT_EQ(0, far_accept(self->far, 0));
+	EXPECT_EQ(3, far_read(self->far, buf, sizeof(buf)));
+	shmux_stream_close(st);
+}
+
+TEST_F(batch, opening_held_back_is_published_before_a_call_waits)
+{
+	struct shmux_stream *st;
+	char buf[8];
+
+	far_begin(self->far, side_accept_and_greet, NULL, 0, 0);
+	ASSERT_EQ(0, shmux_session_open(self->session, SHMUX_STREAM_MORE, &st));
+	EXPECT_EQ(5, shmux_stream_read(st, buf, sizeof(buf)));
+
+	EXPECT_EQ(5, far_finish(self->far, NULL));
+	shmux_stream_close(st);
+}
+
+TEST_F(batch, opening_held_back_is_published_by_close)
+{
+	struct shmux_stream *st;
+	char buf[8];
+
+	ASSERT_EQ(0, shmux_session_open(self->session, SHMUX_STREAM_MORE, &st));
+	shmux_stream_close(st);
+
+	EXPECT_EQ(0, far_accept(self->far, 0));
+	EXPECT_EQ(0, far_read(self->far, buf, sizeof(buf)));
+}
+
+TEST_F(batch, opening_held_back_and_first_write_cost_one_kick)
+{
+	struct shmux_stream *st;
+	uint64_t before;
+
+	NOT_OVER_YAMUX("has no kicks; yamux.c counts what it sends");
+	far_begin(self->far, side_accept_and_greet, NULL, 0, 0);
+	ASSERT_TRUE(far_wait_blocked(self->far));
+	before = kicks(self->session);
+	ASSERT_EQ(0, shmux_session_open(self->session, SHMUX_STREAM_MORE, &st));
+	EXPECT_EQ(before, kicks(self->session));
+	ASSERT_EQ(3, shmux_stream_write(st, "abc", 3));
+
+	EXPECT_EQ(before + 1, kicks(self->session));
+	EXPECT_EQ(5, far_finish(self->far, NULL));
+	shmux_stream_close(st);
 }
 
 TEST_F(batch, what_more_holds_back_is_published_by_the_half_close)

@@ -162,6 +162,71 @@ TEST_F(yamux, opening_is_a_window_update_with_syn_and_ids_of_the_role)
 	shmux_stream_close(st[1]);
 }
 
+TEST_F(yamux, opening_that_more_follows_goes_with_the_first_write)
+{
+	struct shmux_stream *st;
+
+	ASSERT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_MORE, &st));
+	EXPECT_SILENCE();
+	ASSERT_EQ(5, shmux_stream_write(st, "hello", 5));
+
+	EXPECT_FRAME(WINDOW_UPDATE, SYN, 2, 0);
+	EXPECT_FRAME(DATA, 0, 2, 5);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, what_is_written_takes_note_of_the_peer_first_unless_more_follows)
+{
+	struct iovec iov = { .iov_base = "hello", .iov_len = 5 };
+	struct shmux_stream *st;
+
+	ASSERT_EQ(0, shmux_session_open(self->s, 0, &st));
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, RST, 2, 0));
+	EXPECT_EQ(5, shmux_stream_send(st, &iov, 1, SHMUX_MORE));
+	EXPECT_EQ(-ECONNRESET, shmux_stream_write(st, "hello", 5));
+
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, peer_is_heard_though_every_call_holds_back)
+{
+	struct iovec iov = { .iov_base = "hello", .iov_len = 5 };
+	struct shmux_stream *st;
+	struct frame f;
+	bool answered = false;
+	char payload[5];
+
+	ASSERT_TRUE(put(self->fd, PING, SYN, 0, 77));
+	for (int i = 0; i < 20; i++) {
+		ASSERT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_MORE, &st));
+		ASSERT_EQ(5, shmux_stream_send(st, &iov, 1, SHMUX_MORE | SHMUX_FIN));
+		shmux_stream_close(st);
+	}
+	while (!answered && get(self->fd, &f)) {
+		answered = f.type == PING && f.flags == ACK && f.len == 77;
+		if (f.type == DATA)
+			ASSERT_EQ((ssize_t)f.len, recv(self->fd, payload, f.len, MSG_WAITALL));
+	}
+	EXPECT_TRUE(answered);
+}
+
+TEST_F(yamux, death_is_noticed_though_every_call_holds_back)
+{
+	struct iovec iov = { .iov_base = "hello", .iov_len = 5 };
+	struct shmux_stream *st;
+	int err = 0;
+
+	ASSERT_EQ(0, shutdown(self->fd, SHUT_RDWR));
+	for (int i = 0; i < 20 && !err; i++) {
+		err = shmux_session_open(self->s, SHMUX_STREAM_MORE, &st);
+		if (err)
+			break;
+		shmux_stream_send(st, &iov, 1, SHMUX_MORE);
+		shmux_stream_close(st);
+	}
+	EXPECT_EQ(-ECONNRESET, err);
+}
+
 TEST_F(yamux, client_has_odd_ids)
 {
 	struct shmux_stream *st;
@@ -183,6 +248,89 @@ TEST_F(yamux, stream_is_acknowledged_when_it_is_accepted)
 	session_pump(self->s);
 	EXPECT_SILENCE();
 	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st));
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, acknowledgement_that_more_follows_goes_with_the_first_write)
+{
+	struct shmux_stream *st;
+
+	char buf[8];
+
+	ASSERT_TRUE(put_data(self->fd, SYN, 1, "abc", 3));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st));
+	ASSERT_EQ(3, shmux_stream_read(st, buf, sizeof(buf)));
+	EXPECT_SILENCE();
+	ASSERT_EQ(5, shmux_stream_write(st, "hello", 5));
+
+	EXPECT_FRAME(DATA, ACK, 1, 5);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, acknowledgement_held_back_goes_before_a_call_waits)
+{
+	struct shmux_stream *st;
+	char buf[8];
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st));
+	ASSERT_EQ(0, shmux_stream_set_deadline(st, SHMUX_READ, shmux_now()));
+	EXPECT_EQ(-ETIMEDOUT, shmux_stream_read(st, buf, sizeof(buf)));
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
+	shmux_stream_close(st);
+}
+
+TEST_F(yamux, acknowledgement_held_back_goes_with_the_next_accepted)
+{
+	struct shmux_stream *st[2];
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 3, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st[0]));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT, &st[1]));
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 3, 0);
+	shmux_stream_close(st[0]);
+	shmux_stream_close(st[1]);
+}
+
+TEST_F(yamux, acknowledgement_held_back_goes_when_there_is_no_more_to_be_accepted)
+{
+	struct shmux_stream *st[2];
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st[0]));
+	EXPECT_SILENCE();
+	ASSERT_EQ(-EAGAIN, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st[1]));
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
+	shmux_stream_close(st[0]);
+}
+
+TEST_F(yamux, acknowledgement_held_back_goes_with_the_end)
+{
+	struct shmux_stream *st;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st));
+	shmux_stream_close(st);
+	session_pump(self->s);
+
+	EXPECT_FRAME(WINDOW_UPDATE, ACK | FIN, 1, 0);
+	EXPECT_SILENCE();
+}
+
+TEST_F(yamux, acknowledgement_held_back_goes_with_what_is_pumped)
+{
+	struct shmux_stream *st;
+
+	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, SYN, 1, 0));
+	ASSERT_EQ(0, shmux_session_accept(self->s, SHMUX_NOWAIT | SHMUX_MORE, &st));
+	session_pump(self->s);
 
 	EXPECT_FRAME(WINDOW_UPDATE, ACK, 1, 0);
 	shmux_stream_close(st);
@@ -700,7 +848,8 @@ TEST_F(yamux, no_more_than_256_streams_are_opened_unacknowledged)
 	/* Saying it again makes no more room. */
 	ASSERT_TRUE(put(self->fd, WINDOW_UPDATE, ACK, 2, 0));
 
-	EXPECT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[256]));
+	EXPECT_EQ(0, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT | SHMUX_STREAM_MORE,
+					&st[256]));
 	EXPECT_EQ(-EAGAIN, shmux_session_open(self->s, SHMUX_STREAM_NOWAIT, &st[256]));
 	for (int i = 0; i < 257; i++)
 		shmux_stream_close(st[i]);

@@ -343,6 +343,7 @@ void bench_goals_print(const struct bench *b, FILE *out)
 /* The default of sessions, beside that of Go's. */
 static void print_yamux(const struct bench *b, FILE *out, const char *placement)
 {
+	double go = P50("go-yamux", "churn", 64, "block", "copy", 0, placement);
 	char what[80];
 
 	snprintf(what, sizeof(what), "yamux: 64 KB one way, %s / hashicorp/yamux", placement);
@@ -353,8 +354,12 @@ static void print_yamux(const struct bench *b, FILE *out, const char *placement)
 		    P50("go-yamux", "rtt", 64, "block", "copy", 0, placement), AT_MOST, 0.5);
 	snprintf(what, sizeof(what), "yamux: open + 64 B echo + close, %s / hashicorp/yamux",
 		 placement);
-	print_ratio(out, what, P50("yamux", "churn", 64, "adaptive", "copy", 0, placement),
-		    P50("go-yamux", "churn", 64, "block", "copy", 0, placement), AT_MOST, 0.25);
+	print_ratio(out, what, P50("yamux", "churn", 64, "adaptive", "copy", 0, placement), go,
+		    AT_MOST, 0.25);
+	snprintf(what, sizeof(what), "yamux: the same with SHMUX_MORE, %s / hashicorp/yamux",
+		 placement);
+	print_ratio(out, what, P50("yamux", "churn", 64, "adaptive", "more", 0, placement), go,
+		    AT_MOST, 0.25);
 }
 
 void bench_goals_print_yamux(const struct bench *b, FILE *out)

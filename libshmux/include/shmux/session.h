@@ -8,7 +8,8 @@
  *
  * Nothing moves unless somebody is in a call: a blocked call serves the whole
  * session while it waits, and each call first takes note of a bounded batch of
- * what the peer has said. An event loop polls shmux_session_fd() and calls
+ * what the peer has said (over descriptors one that holds back only now and then,
+ * and a read that has all it can take not). An event loop polls shmux_session_fd() and calls
  * shmux_session_pump().
  */
 #ifndef SHMUX_SESSION_H
@@ -223,17 +224,24 @@ SHMUX_API int shmux_session_yamux(int in, int out, enum shmux_role role,
 #define SHMUX_STREAM_MESSAGES	0x1u
 /* Beside the kind: do not wait for room in the ring. */
 #define SHMUX_STREAM_NOWAIT	0x2u
+/* And: tell the peer with what is written first, or when the caller waits. */
+#define SHMUX_STREAM_MORE	0x4u
 
 /**
  * shmux_session_open() - open a stream
  * @s: the session
- * @flags: SHMUX_STREAM_BYTES or SHMUX_STREAM_MESSAGES, and SHMUX_STREAM_NOWAIT
+ * @flags: SHMUX_STREAM_BYTES or SHMUX_STREAM_MESSAGES, and SHMUX_STREAM_NOWAIT,
+ *	SHMUX_STREAM_MORE
  * @stream: out
  *
  * Waits only for room in the ring, but without a deadline: a peer that never
  * reads can make it wait until shmux_session_unblock(). The stream can be
  * written to at once; if the peer refuses it, it is reset with
  * SHMUX_CODE_REFUSED, _BACKLOG, _LIMIT or _GOING_AWAY.
+ *
+ * The peer knows of the stream when the call returns; with SHMUX_STREAM_MORE
+ * when the session next publishes, as what is written with SHMUX_MORE. Opening
+ * and first write are then one kick, or one write to the descriptor.
  *
  * Return: 0; -EAGAIN: not to wait, and the ring is full (an event tells when to
  * try again); -EOPNOTSUPP: the peer does not know streams of that kind;
@@ -246,11 +254,15 @@ SHMUX_API int shmux_session_open(struct shmux_session *s, unsigned int flags,
 /**
  * shmux_session_accept() - the next stream that the peer has opened
  * @s: the session
- * @flags: SHMUX_NOWAIT or 0
+ * @flags: SHMUX_NOWAIT, SHMUX_MORE
  * @stream: out
  *
  * Blocks until there is one, or the deadline of shmux_session_set_deadline(). A
  * stream that the peer reset before it was accepted is passed over.
+ *
+ * A yamux peer is told that its stream was accepted: at once, or with SHMUX_MORE
+ * with what is written first, or when a call on the session has to wait, fails to
+ * accept, or pumps. In shared memory there is nothing to be told.
  *
  * Return: 0; -ESHUTDOWN: either side has said go-away and none is left. After
  * the peer's death streams that it had opened are accepted first.
