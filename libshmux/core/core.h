@@ -177,6 +177,7 @@ struct shmux_session {
 	uint64_t held;			/* bytes of the peer's arena that we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
 	uint64_t rx_queued_max;		/* beyond this who sends more is reset */
+	bool few;			/* shared memory: so was the last payload */
 	struct shmux_list kept;		/* chunks that nobody reads; rx.c */
 	struct shmux__rx *spare_chunk_nodes;
 	struct shmux__rx *spare_buffer;
@@ -242,6 +243,18 @@ void shmux__session_log(struct shmux_session *s, enum shmux_log_level level,
 
 /* pump.c: frames in. At most @max; all there are. */
 void shmux__pump(struct shmux_session *s, int max);
+/*
+ * The same for the one record for which a reader waits, if that is all there is and
+ * is plain enough. May poll for a moment. Return: bytes at @buf; 0: it is not so.
+ */
+uint32_t shmux__receive_few(struct shmux_stream *st, void *buf, size_t size);
+
+/* Might it be so? As the last payload, so the next. */
+static inline bool shmux__may_receive_few(const struct shmux_stream *st)
+{
+	return !st->rx_first && st->s->few;
+}
+
 /* The peer is gone: which streams it had ended, without room to say so. */
 void shmux__pump_last_words(struct shmux_session *s);
 

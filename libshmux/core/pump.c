@@ -140,6 +140,25 @@ static void end_received(struct shmux_stream *st, uint32_t flags)
 	shmux__stream_settle(st);
 }
 
+/* Would payload of the next record go to a reader as it is, and no questions? */
+static inline bool takes_small(const struct shmux_stream *st)
+{
+	return !st->rx_first && st->rx_granted >= SHMUX_CREDIT_MIN &&
+	       !(st->state & (STREAM_MESSAGES | STREAM_FIN_RECEIVED |
+			      STREAM_STOP_SENT | STREAM_RESET | STREAM_HUNGRY |
+			      STREAM_INDEBTED | STREAM_DETACHED));
+}
+
+static inline void took_small(struct shmux_session *s, struct shmux_stream *st,
+			      uint32_t len)
+{
+	st->rx_granted -= SHMUX_CREDIT_MIN;
+	s->counters.bytes_received += len;
+	st->rx_owed += SHMUX_CREDIT_MIN;
+	if (st->rx_owed >= st->rx_limit / 2)
+		shmux__stream_control(st);
+}
+
 /* Small payload for one reader who waits for just that: a straight line. */
 static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 			  const struct shmux__frame *f)
@@ -148,23 +167,35 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 
 	if (f->flags || f->len - 1 >= SHMUX_CREDIT_MIN || f->data || !w ||
 	    w->next || !w->buf || w->cancelled || f->len > w->size - w->done ||
-	    st->rx_first || st->rx_granted < SHMUX_CREDIT_MIN ||
-	    (st->state & (STREAM_MESSAGES | STREAM_FIN_RECEIVED |
-			  STREAM_STOP_SENT | STREAM_RESET | STREAM_HUNGRY |
-			  STREAM_INDEBTED | STREAM_DETACHED)))
+	    !takes_small(st))
 		return false;
-	st->rx_granted -= SHMUX_CREDIT_MIN;
-	s->counters.bytes_received += f->len;
 	shmux__link_copy_few(s->link, f, w->buf + w->done);
 	w->done += f->len;
-	st->rx_owed += SHMUX_CREDIT_MIN;
-	if (st->rx_owed >= st->rx_limit / 2)
-		shmux__stream_control(st);
+	took_small(s, st, f->len);
 	if (w != s->leader || s->leader_asleep)
 		shmux__wake(w);
 	if (s->events_on)
 		shmux__stream_event_slow(st, STREAM_EVENT_READ);
 	return true;
+}
+
+uint32_t shmux__receive_few(struct shmux_stream *st, void *buf, size_t size)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__shm *l = shmux__shm(s->link);
+	uint32_t len;
+
+	if (!takes_small(st) || st->waiters || s->leader || s->error ||
+	    s->events_on || shmux__owes(s))
+		return 0;
+	if (shmux_single_threaded() && !shmux__shm_ready(l, 0))
+		shmux__poll_alone(s);
+	len = shmux__shm_receive_few(l, st->id, buf, size);
+	if (!len)
+		return 0;
+	s->counters.frames_received++;
+	took_small(s, st, len);
+	return len;
 }
 
 /*
@@ -187,8 +218,11 @@ static int on_data(struct shmux_session *s, const struct shmux__frame *f)
 	uint32_t cost;
 	int err;
 
-	if (__builtin_expect(st && deliver_small(s, st, f), 1))
+	if (__builtin_expect(st && deliver_small(s, st, f), 1)) {
+		s->few = shmux__link_is_shm(s->link);
 		return 0;
+	}
+	s->few = false;
 	if (!st) {
 		return_chunk(s, f);
 		return 0;

@@ -79,15 +79,22 @@ SHMUX_INLINE ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 {
 	struct shmux__waiter w;
 	size_t want = flags & SHMUX_WAITALL ? size : 1;
+	uint32_t few = 0;
 	int err = 0;
 
 	if (has_enough(st, size) &&
 	    (!(flags & SHMUX_WAITALL) || st->rx_queued >= size))
 		return (ssize_t)shmux__rx_copy(st, buf, size);
 
+	if (shmux__may_receive_few(st) && !(flags & SHMUX_NOWAIT))
+		few = shmux__receive_few(st, buf, size);
+	if (few >= want)
+		return (ssize_t)few;
+
 	shmux__waiter_init(&w, st->s, st, WAIT_READ);
 	w.buf = buf;
 	w.size = size;
+	w.done = few;
 	w.want = want;
 	if (readable(st) || (flags & SHMUX_NOWAIT) ||
 	    !shmux__sleep_looks(st->s, recv_deadline(st)))

@@ -332,6 +332,16 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 	}
 }
 
+void shmux__poll_alone(struct shmux_session *s)
+{
+	const uint32_t poke = 0;
+
+	if (spin_budget(s) < SPIN_LEAST)
+		return;
+	shmux__publish(s);
+	s->link->ops->poll(s->link, SHMUX_ARMED_FRAMES, &poke, POLLS_PER_CLOCK);
+}
+
 /*
  * A futex is the quickest bell but tells no death, so a sleep on it is at most a
  * SLICE. Who has slept that long sleeps on, without waking in vain, on the

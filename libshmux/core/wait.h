@@ -3,7 +3,8 @@
  * wait.h - blocking: one leads, the others follow
  *
  * A call that cannot go on becomes a waiter. One waiter of a session is the
- * leader: it polls the link, without the lock while it spins or sleeps, pumps
+ * leader: it polls the link, without the lock while it spins or sleeps (but see
+ * shmux__poll_alone()), pumps
  * what comes and wakes those whom it concerns. The others sleep on a word of
  * their own. A leader that is done hands over to the waiter that has waited
  * longest. While the leader is awake nobody else receives; while it sleeps any
@@ -65,6 +66,12 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
  * an error.
  */
 int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room);
+
+/*
+ * Nothing has come, and nobody else can want the lock: there is one thread. Poll for
+ * a moment, if a wait would, before becoming a waiter: that takes as long as an answer.
+ */
+void shmux__poll_alone(struct shmux_session *s);
 
 /*
  * What a wait has returned, if its deadline is @deadline by now: another thread

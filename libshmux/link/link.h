@@ -141,7 +141,7 @@ struct shmux__link_ops {
 	void (*poke)(struct shmux__link *l, const uint32_t *poke);
 
 	/*
-	 * Unlocked. Poll @nr times, or until there is what ready tells of, or
+	 * Unlocked, but for shared memory in a process with one thread. Poll @nr times, or until there is what ready tells of, or
 	 * until *@poke is not 0.
 	 */
 	void (*poll)(struct shmux__link *l, uint32_t reasons,

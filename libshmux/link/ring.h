@@ -316,6 +316,16 @@ static inline bool shmux__consumer_ready(const struct shmux__consumer *c)
 	return !(shmux__consumer_word(c) & SHMUX_WORD_TAG);
 }
 
+/* Is there a record behind the next one, which takes @nr slots? */
+static inline bool shmux__consumer_more(const struct shmux__consumer *c,
+					uint32_t nr)
+{
+	uint32_t index = c->next + nr;
+	uint32_t word = shmux_load_relaxed(shmux__consumer_slot(c, index));
+
+	return !((word ^ SHMUX_TAG(index, c->order)) & SHMUX_WORD_TAG);
+}
+
 /* Copy body bytes [@pos, @pos + @n) of the record at @index out. */
 static inline void shmux__consumer_copy(const struct shmux__consumer *c,
 					uint32_t index, uint32_t pos, void *dst,

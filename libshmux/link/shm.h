@@ -262,6 +262,31 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 	return 1;
 }
 
+/*
+ * The same for the one record that somebody waits for, if it is of at most
+ * SHMUX_CREDIT_MIN bytes for stream @id, all of which @size takes, and there is
+ * nothing behind it or to be told. Return: bytes at @dst; 0: it is not so.
+ */
+SHMUX_INLINE uint32_t shmux__shm_receive_few(struct shmux__shm *s, uint32_t id,
+					     void *dst, size_t size)
+{
+	uint32_t word = shmux__consumer_word(&s->rx);
+	uint32_t len = word >> SHMUX_WORD_LEN_SHIFT;
+	uint32_t nr = len > SHMUX_SLOT_FIRST_BODY ? 2 : 1;
+	const struct shmux__consumer now = s->rx;
+
+	if ((word & (SHMUX_WORD_TAG | SHMUX_WORD_TYPE | SHMUX_WORD_FLAGS)) !=
+		    SHMUX_FRAME_DATA << SHMUX_WORD_TYPE_SHIFT ||
+	    len - 1 >= SHMUX_CREDIT_MIN || len > size ||
+	    shmux_load_relaxed(&shmux__consumer_slot(&now, now.next)[1]) != id ||
+	    shmux__consumer_due(&now) || shmux__consumer_more(&now, nr))
+		return 0;
+	shmux_store_relaxed(&s->rx.next, now.next + nr);
+	shmux_store_relaxed(&s->rx_nr, nr);
+	shmux__consumer_copy_few(&now, now.next, dst, len);
+	return len;
+}
+
 static inline void shmux__shm_copy(struct shmux__shm *s,
 				   const struct shmux__frame *f, uint32_t pos,
 				   void *dst, uint32_t n)

@@ -427,6 +427,86 @@ TEST_F(shm, frames_are_not_seen_before_they_are_published)
 	EXPECT_TRUE(shmux__link_ready(self->far, 0));
 }
 
+/* Payload for a reader who waits: no more than such a one takes straight away. */
+static uint32_t receive_few(struct shmux__link *l, uint32_t id, void *dst, size_t size)
+{
+	return shmux__shm_receive_few(shmux__shm(l), id, dst, size);
+}
+
+TEST_F(shm, few_bytes_go_to_who_waits_for_them_whatever_their_number)
+{
+	char buf[SHMUX_CREDIT_MIN + 1], seen[SHMUX_CREDIT_MIN + 1];
+	uint32_t len, i;
+
+	for (i = 0; i < 3 * self->slots; i++) {
+		len = 1 + i % SHMUX_CREDIT_MIN;
+		pattern_fill(buf, len, 0, i);
+		memset(seen, 0x55, sizeof(seen));
+		ASSERT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+		ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, 0, 7, buf, len));
+		ASSERT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+		publish(self->near);
+		/* With something to be told the pump is to tell it. */
+		if (shmux__consumer_due(&shmux__shm(self->far)->rx)) {
+			ASSERT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+			publish(self->far);
+		}
+		ASSERT_EQ(len, receive_few(self->far, 7, seen, len));
+		ASSERT_EQ(0, memcmp(buf, seen, len));
+		ASSERT_EQ(0x55, seen[len]);
+		check_nothing(_metadata, self->far);
+	}
+}
+
+TEST_F(shm, few_bytes_that_are_not_plain_or_not_the_last_are_left_to_the_pump)
+{
+	static const struct {
+		uint32_t flags, id, len;
+		size_t size;
+	} cases[] = {
+		{ 0, 7, 40, 39 },
+		{ 0, 8, 40, 100 },
+		{ SHMUX_FLAG_FIN, 7, 40, 100 },
+		{ SHMUX_FLAG_MORE, 7, 40, 100 },
+		{ 0, 7, 0, 100 },
+		{ 0, 7, SHMUX_CREDIT_MIN + 1, 100 },
+	};
+	char buf[SHMUX_CREDIT_MIN + 1], seen[100];
+	size_t i;
+
+	pattern_fill(buf, sizeof(buf), 0, 3);
+	memset(seen, 0x55, sizeof(seen));
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, cases[i].flags,
+					      cases[i].id, buf, cases[i].len));
+		publish(self->near);
+		EXPECT_EQ(0, receive_few(self->far, 7, seen, cases[i].size))
+		{
+			TH_LOG("case %zu", i);
+		}
+		check_payload(_metadata, self->far, cases[i].flags, cases[i].id, buf,
+			      cases[i].len);
+	}
+
+	ASSERT_EQ(0, send_u32(self->near, SHMUX_FRAME_CREDIT, 7, 1));
+	publish(self->near);
+	EXPECT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+	ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, 0, 7, buf, 40));
+	publish(self->near);
+	EXPECT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+	ASSERT_EQ(1, shmux__link_receive(self->far, &(struct shmux__frame){ 0 }));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, 0, 7, buf, 40));
+		publish(self->near);
+	}
+	EXPECT_EQ(0, receive_few(self->far, 7, seen, sizeof(seen)));
+	for (i = 0; i < sizeof(seen); i++)
+		ASSERT_EQ(0x55, (uint8_t)seen[i]);
+	for (i = 0; i < 2; i++)
+		check_payload(_metadata, self->far, 0, 7, buf, 40);
+	ASSERT_EQ(40, receive_few(self->far, 7, seen, sizeof(seen)));
+}
+
 /* --- random frames, beside a naive model ---------------------------------- */
 
 #define QUEUE 4096u
@@ -1059,6 +1139,10 @@ TEST_F(shm, each_word_of_a_record_is_loaded_once)
 		CHECK_LOADS(records[i].least, ret = shmux__link_receive(self->near, &f));
 		ASSERT_EQ(1, ret);
 	}
+	shmux__producer_add(&shmux__shm(self->far)->tx, SHMUX_FRAME_DATA, 0, 5, body, 64);
+	publish(self->far);
+	CHECK_LOADS(4, ret = (int)receive_few(self->near, 5, body, sizeof(body)));
+	ASSERT_EQ(64, ret);
 }
 
 TEST_F(shm, consumer_index_and_each_return_word_are_loaded_once)
