@@ -144,7 +144,7 @@ static void end_received(struct shmux_stream *st, uint32_t flags)
 static inline bool takes_small(const struct shmux_stream *st)
 {
 	return !st->rx_first && st->rx_granted >= SHMUX_CREDIT_MIN &&
-	       !(st->state & (STREAM_MESSAGES | STREAM_FIN_RECEIVED |
+	       !(st->state & (STREAM_IN_MESSAGE | STREAM_FIN_RECEIVED |
 			      STREAM_STOP_SENT | STREAM_RESET | STREAM_HUNGRY |
 			      STREAM_INDEBTED | STREAM_DETACHED));
 }
@@ -167,10 +167,11 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 
 	if (f->flags || f->len - 1 >= SHMUX_CREDIT_MIN || f->data || !w ||
 	    w->next || !w->buf || w->cancelled || f->len > w->size - w->done ||
-	    !takes_small(st))
+	    w->message_done || !takes_small(st))
 		return false;
 	shmux__link_copy_few(s->link, f, w->buf + w->done);
 	w->done += f->len;
+	w->message_done = st->state & STREAM_MESSAGES;
 	took_small(s, st, f->len);
 	if (w != s->leader || s->leader_asleep)
 		shmux__wake(w);

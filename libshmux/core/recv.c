@@ -202,9 +202,16 @@ static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
 static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 			   int nr, size_t size, unsigned int flags)
 {
+	ssize_t n;
+
 	shmux__rx_begin(st);
 	if (!(st->state & STREAM_MESSAGES))
 		return recv_scattered(st, iov, nr, flags);
+	if (nr == 1 && shmux__may_receive_few(st) && !(flags & SHMUX_NOWAIT)) {
+		n = shmux__receive_few(st, iov->iov_base, size);
+		if (n)
+			return n;
+	}
 	if (!has_enough(st, size) || !readable(st))
 		shmux__drain(st->s);
 	return recv_message(st, iov, nr, size, flags);

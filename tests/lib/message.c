@@ -129,6 +129,47 @@ TEST_F(message, buffer_that_is_too_short_is_emsgsize_and_the_message_stays)
 	check_far_gets(_metadata, self->far, "next");
 }
 
+static int64_t side_read_one(struct side *side)
+{
+	char buf[64];
+
+	return shmux_stream_read(side->stream, buf, sizeof(buf));
+}
+
+/* What comes next is expected to be like one for which a reader waited: small. */
+static void far_waits_for_a_small_one(struct __test_metadata *_metadata, FIXTURE_DATA(message) *self)
+{
+	far_begin(self->far, side_read_one, NULL, 0, 0);
+	ASSERT_TRUE(far_wait_blocked(self->far));
+	ASSERT_EQ(1, shmux_stream_write(self->near, "x", 1));
+	ASSERT_EQ(1, far_finish(self->far, NULL));
+}
+
+TEST_F(message, small_ones_are_whole_one_by_one_and_others_are_not_taken_for_them)
+{
+	char buf[65], expected[65];
+	ssize_t len;
+
+	far_waits_for_a_small_one(_metadata, self);
+	for (len = 1; len <= 64; len++) {
+		pattern_fill(expected, sizeof(expected), 0, len);
+		ASSERT_EQ(len, shmux_stream_write(self->near, expected, len));
+		ASSERT_EQ(len, far_read(self->far, buf, len % 2 ? len : 65));
+		ASSERT_EQ(0, memcmp(expected, buf, len));
+	}
+
+	ASSERT_EQ(4, shmux_stream_write(self->near, "four", 4));
+	EXPECT_EQ(-EMSGSIZE, far_read(self->far, buf, 3));
+	EXPECT_EQ(4, far_read(self->far, buf, 4));
+	far_waits_for_a_small_one(_metadata, self);
+	ASSERT_EQ(0, shmux_stream_write(self->near, "", 0));
+	EXPECT_EQ(0, far_read(self->far, buf, sizeof(buf)));
+	far_waits_for_a_small_one(_metadata, self);
+	ASSERT_EQ(65, shmux_stream_write(self->near, expected, 65));
+	EXPECT_EQ(-EMSGSIZE, far_read(self->far, buf, 64));
+	EXPECT_EQ(65, far_read(self->far, buf, sizeof(buf)));
+}
+
 TEST_F(message, buffer_of_just_the_length_is_enough)
 {
 	char buf[8] = "";
