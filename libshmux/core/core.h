@@ -224,7 +224,7 @@ int shmux__session_open(struct shmux_session *s, unsigned int flags,
 int shmux__session_next(struct shmux_session *s, unsigned int flags,
 			struct shmux_stream **stream);
 
-/* Let the peer know that its stream was accepted, if that was held back. Unpublished. */
+/* Let the peer know that its stream was accepted; without publishing that. */
 void shmux__tell_accepted_slow(struct shmux_session *s);
 
 static inline void shmux__tell_accepted(struct shmux_session *s)
@@ -423,7 +423,7 @@ SHMUX_INLINE void shmux__drain(struct shmux_session *s)
 		shmux__drain_slow(s);
 }
 
-/* As below, of a call that may leave the kernel alone. */
+/* As below, of a call over descriptors that holds back. */
 void shmux__drain_more_slow(struct shmux_session *s);
 
 /* The same of a call; one that holds back does not ask the kernel each time. */

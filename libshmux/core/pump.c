@@ -473,14 +473,13 @@ void shmux__drain_slow(struct shmux_session *s)
 	shmux__tell_left(s);
 }
 
-#define UNASKED_MAX 16u
+/* Of so many calls that hold back one asks the kernel. */
+#define HELD_PER_ASK 16u
 
 void shmux__drain_more_slow(struct shmux_session *s)
 {
-	if (s->unasked < UNASKED_MAX && !s->link->ops->ready(s->link, 0)) {
-		s->unasked++;
+	if (++s->unasked < HELD_PER_ASK && !s->link->ops->ready(s->link, 0))
 		return;
-	}
 	s->unasked = 0;
 	shmux__drain(s);
 }

@@ -4,11 +4,10 @@
  *
  * A call that cannot go on becomes a waiter. One waiter of a session is the
  * leader: it polls the link, without the lock while it spins or sleeps (but see
- * shmux__poll_alone()), pumps
- * what comes and wakes those whom it concerns. The others sleep on a word of
- * their own. A leader that is done hands over to the waiter that has waited
- * longest. While the leader is awake nobody else receives; while it sleeps any
- * call may, and pokes it if that concerns it.
+ * shmux__poll_alone()), pumps what comes and wakes those whom it concerns. The
+ * others sleep on a word of their own. A leader that is done hands over to the
+ * waiter that has waited longest. While the leader is awake nobody else
+ * receives; while it sleeps any call may, and pokes it if that concerns it.
  *
  * All under the session's lock, which shmux__wait() drops while it waits.
  */
