@@ -145,8 +145,8 @@ struct shmux_session {
 	struct shmux__waiter *reader;	/* who takes note of what has come */
 	bool leader_asleep;
 	bool leader_room;		/* it polls for room, too */
+	bool leader_deep;		/* sleeps on the descriptors, not the futex */
 	uint32_t nr_room;		/* waiters for room */
-	bool leader_deep;		/* on the descriptors, not the futex */
 	uint32_t watch;			/* reasons for which a poller is armed */
 	uint64_t spin_now;		/* ns, learned */
 	uint64_t alive_checked;		/* when we last asked, ns */
@@ -411,6 +411,17 @@ SHMUX_INLINE bool shmux__has_news(struct shmux_session *s)
 {
 	return (!s->leader || s->leader_asleep) && !s->error &&
 	       shmux__link_look(s->link);
+}
+
+/*
+ * The same of a call that reads. A leader that is awake merely polls shared memory,
+ * or has been taken off the CPU by who reads.
+ */
+SHMUX_INLINE bool shmux__reader_has_news(struct shmux_session *s)
+{
+	return (!s->leader || s->leader_asleep ||
+		shmux__link_is_shm(s->link)) &&
+	       !s->error && shmux__link_look(s->link);
 }
 
 /* Take note of it. */

@@ -173,8 +173,7 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 	w->done += f->len;
 	w->message_done = st->state & STREAM_MESSAGES;
 	took_small(s, st, f->len);
-	if (w != s->leader || s->leader_asleep)
-		shmux__wake(w);
+	shmux__wake(w);
 	if (s->events_on)
 		shmux__stream_event_slow(st, STREAM_EVENT_READ);
 	return true;

@@ -212,8 +212,9 @@ static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 		if (n)
 			return n;
 	}
-	if (!has_enough(st, size) || !readable(st))
-		shmux__drain(st->s);
+	if ((!has_enough(st, size) || !readable(st)) &&
+	    shmux__reader_has_news(st->s))
+		shmux__drain_slow(st->s);
 	return recv_message(st, iov, nr, size, flags);
 }
 

@@ -558,8 +558,11 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 	} else if (s->options.spin == SHMUX_SPIN_ADAPTIVE && begun) {
 		learn(s, shmux_clock_now() - begun, false);
 	}
-	if (!s->error)
+	if (!s->error) {
+		/* It is awake. */
+		shmux_store_relaxed(&w->poke, 1);
 		shmux__pump(s, SHMUX_DRAIN_BATCH);
+	}
 	if (s->leader_room && !s->error)
 		use_room(s);
 	/* With frames for others coming in all the time, too. */

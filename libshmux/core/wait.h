@@ -6,8 +6,8 @@
  * leader: it polls the link, without the lock while it spins or sleeps (but see
  * shmux__poll_alone()), pumps what comes and wakes those whom it concerns. The
  * others sleep on a word of their own. A leader that is done hands over to the
- * waiter that has waited longest. While the leader is awake nobody else
- * receives; while it sleeps any call may, and pokes it if that concerns it.
+ * waiter that has waited longest. While it sleeps any call may receive, and pokes
+ * it if that concerns it; while it is awake, of shared memory, a call that reads.
  *
  * All under the session's lock, which shmux__wait() drops while it waits.
  */
@@ -120,7 +120,7 @@ static inline void shmux__drain_into(struct shmux__waiter *w)
 	struct shmux_session *s = w->s;
 	struct shmux_stream *st = w->st;
 
-	if (!shmux__has_news(s))
+	if (!shmux__reader_has_news(s))
 		return;
 	w->next = st->waiters;
 	st->waiters = w;

@@ -29,7 +29,8 @@
  * another call gets in between: who would need more of them is found out.
  *
  * Planted faults: BELL_EATEN, POKE_EATEN, NO_HANDOVER, NO_REWATCH, FOLLOW_BLIND,
- * SLEEP_BLIND, POKE_UNSENT, LOOP_ARMS, TOLD_EATEN, NOT_TOLD, NO_SECOND_LOOK.
+ * SLEEP_BLIND, POKE_UNSENT, LOOP_ARMS, TOLD_EATEN, NOT_TOLD, NO_SECOND_LOOK,
+ * LEADER_UNTOLD.
  */
 #define READERS		2
 #define LOOP		2	/* the stream of the event loop */
@@ -101,7 +102,11 @@ inline take(who)
 		ring[who] = 0;
 		event = true;
 		if
+#ifndef LEADER_UNTOLD
+		:: enlisted[who] -> wake(who)
+#else
 		:: enlisted[who] && (leader != who + 1 || leader_asleep) -> wake(who)
+#endif
 		:: else
 		fi
 	:: else
@@ -179,10 +184,7 @@ proctype reader(byte me)
 call:
 	atomic {
 		!lock ->
-		if
-		:: !leader || leader_asleep -> pump_and_tell()
-		:: else
-		fi;
+		pump_and_tell();
 look:
 		if
 		:: queued[me] ->
@@ -269,6 +271,7 @@ awake:
 		:: else
 		fi;
 led:
+		poke[me] = true;
 		pump_and_tell();
 		poke[me] = false;
 		goto look

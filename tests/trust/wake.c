@@ -403,6 +403,16 @@ TEST(loop_rests_while_its_own_spans_keep_all_they_may)
 
 /* --- a blocked call and an event loop, woken by the same bell ------------------- */
 
+/* Let a thread, or if 0 this one and whom it starts, run where this one does. */
+static bool put_here(pid_t tid)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	return !sched_setaffinity(tid, sizeof(one), &one);
+}
+
 /*
  * From now on the thread runs only while this one, on the same CPU, sleeps. So
  * what both are woken for, this one always does first.
@@ -410,12 +420,8 @@ TEST(loop_rests_while_its_own_spans_keep_all_they_may)
 static bool put_behind(struct worker *w)
 {
 	struct sched_param param = { 0 };
-	cpu_set_t one;
 
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	return !sched_setaffinity(0, sizeof(one), &one) &&
-	       !sched_setaffinity(w->tid, sizeof(one), &one) &&
+	return put_here(0) && put_here(w->tid) &&
 	       !sched_setscheduler(w->tid, SCHED_IDLE, &param);
 }
 
@@ -478,6 +484,63 @@ TEST_F(wake, reader_hears_of_its_end_though_the_loop_is_told_and_pumps_at_once)
 	EXPECT_TRUE(wait_until(worker_is_done(&reader)));
 	shmux_stream_unblock(self->near, SHMUX_READ);
 	EXPECT_EQ(-ECANCELED, worker_join(&reader));
+}
+
+/* --- a call that reads while another thread spins for the session ---------------- */
+
+/* Has it run for so long that it must have come to spin? */
+static bool has_spun(const struct worker *w)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	return !pthread_getcpuclockid(w->thread, &clock) && !clock_gettime(clock, &used) &&
+	       (uint64_t)used.tv_nsec + (uint64_t)used.tv_sec * SEC > 5 * MSEC;
+}
+
+static int64_t recv_one(void *arg)
+{
+	char buf[8];
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+
+	return shmux_stream_recv(arg, &iov, 1, 0);
+}
+
+/* What comes for both, the call takes; who spins, on the CPU of the call, sees nothing come. */
+static void read_beside_who_spins(struct __test_metadata *_metadata, unsigned int kind)
+{
+	struct shmux_session_options *spins = SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS);
+	struct shmux_stream *spun_for, *other;
+	struct worker reader;
+	struct pair pair;
+
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, spins, NULL));
+	ASSERT_EQ(0, pair_open_stream(&pair, kind, &spun_for));
+	ASSERT_EQ(0, pair_open_stream(&pair, kind, &other));
+	worker_start(&reader, recv_one, spun_for);
+	ASSERT_TRUE(wait_until(has_spun(&reader)));
+	ASSERT_TRUE(put_behind(&reader));
+
+	EXPECT_EQ(1, far_run(&pair.far, side_write_first));
+	EXPECT_EQ(1, far_write(&pair.far, "a", 1));
+	EXPECT_EQ(1, recv_one(other));
+
+	EXPECT_TRUE(wait_until(worker_is_done(&reader)));
+	shmux_stream_unblock(spun_for, SHMUX_READ);
+	EXPECT_EQ(1, worker_join(&reader));
+	shmux_stream_close(spun_for);
+	shmux_stream_close(other);
+	EXPECT_EQ(0, pair_close(&pair));
+}
+
+TEST(who_spins_hears_of_its_bytes_that_another_reader_took)
+{
+	read_beside_who_spins(_metadata, SHMUX_STREAM_BYTES);
+}
+
+TEST(who_spins_hears_of_its_message_that_another_reader_took)
+{
+	read_beside_who_spins(_metadata, SHMUX_STREAM_MESSAGES);
 }
 
 TEST_HARNESS_MAIN
