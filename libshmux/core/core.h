@@ -121,6 +121,8 @@ struct shmux__refusal {
 #define OWES_REFUSALS	0x4u
 #define OWES_STARVED	0x8u	/* budget came back: look at the starved */
 
+#define SHMUX_NO_CPU (-1)
+
 struct shmux_session {
 	struct shmux_lock lock;
 	uint32_t refs;
@@ -147,6 +149,7 @@ struct shmux_session {
 	bool leader_room;		/* it polls for room, too */
 	bool leader_deep;		/* sleeps on the descriptors, not the futex */
 	uint32_t nr_room;		/* waiters for room */
+	int woken_on;			/* CPU of a follower who was, or SHMUX_NO_CPU */
 	uint32_t watch;			/* reasons for which a poller is armed */
 	uint64_t spin_now;		/* ns, learned */
 	uint64_t alive_checked;		/* when we last asked, ns */

@@ -78,6 +78,7 @@ int shmux__session_new(struct shmux__link *link,
 	if (link->first_grant)
 		grant_as_told(s);
 	s->spin_now = SHMUX_SPIN_FIRST;
+	s->woken_on = SHMUX_NO_CPU;
 	s->accept_deadline = SHMUX_NEVER;
 	s->epoll_fd = s->event_fd = -1;
 	shmux_list_init(&s->waiters);

@@ -7,10 +7,12 @@
 #include "core/wait.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/delay.h"
+#include "base/errno.h"
 #include "base/futex.h"
 
 #define SLICE		UINT64_C(60000000)	/* ns */
@@ -36,9 +38,10 @@ void shmux__wake_slow(struct shmux__waiter *w)
 	/* [B9] Pairs with the load in spin(): what we did under the lock is done. */
 	shmux_store_release(&w->poke, 1);
 	shmux_delay();
-	if (w->asleep)
+	if (w->asleep) {
+		s->woken_on = w->cpu;
 		shmux_futex_wake(&w->poke, 1);
-	else if (w == s->leader && s->leader_deep)
+	} else if (w == s->leader && s->leader_deep)
 		poke_deep(s);
 	else if (w == s->leader && s->leader_asleep)
 		s->link->ops->poke(s->link, &w->poke);
@@ -302,6 +305,23 @@ static void learn(struct shmux_session *s, uint64_t total, bool slept)
 		s->spin_now = s->spin_now > 2 * SPIN_LEAST ? s->spin_now / 2 : 0;
 }
 
+static int cpu_now(void)
+{
+	return SHMUX_KEEP_ERRNO(sched_getcpu());
+}
+
+/*
+ * Whoever was woken on this CPU cannot run while we spin, and the peer may wait for
+ * what it is to do. Return: whether it is to go first, which is told once.
+ */
+static bool others_first(struct shmux_session *s)
+{
+	int cpu = s->woken_on;
+
+	s->woken_on = SHMUX_NO_CPU;
+	return cpu != SHMUX_NO_CPU && cpu == cpu_now();
+}
+
 enum spin_result { SPIN_NEWS, SPIN_POKED, SPIN_OVER };
 
 /* Unlocked. Poll until there is news, or for @budget ns, or until @deadline. */
@@ -514,6 +534,7 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 			   (wants_room(s) ? SHMUX_ARMED_ROOM : 0);
 	uint64_t begun = 0, budget = spin_budget(s), now;
 	enum spin_result result = SPIN_OVER;
+	bool yield;
 	int err = 0;
 
 	s->leader = w;
@@ -528,8 +549,11 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 		return 0;
 	if (budget > SHMUX_SPIN_NONE) {
 		do {
+			yield = others_first(s);
 			shmux_unlock(&s->lock);
 			shmux_delay();
+			if (yield)
+				sched_yield();
 			result = spin(w, reasons, budget, deadline, &begun);
 			shmux_delay();
 			shmux_lock(&s->lock);
@@ -580,6 +604,7 @@ static int follow(struct shmux__waiter *w, uint64_t deadline)
 	if (!left)
 		return -ETIMEDOUT;
 	shmux__publish(s);
+	w->cpu = cpu_now();
 	w->asleep = true;
 	s->counters.sleeps++;
 	shmux_unlock(&s->lock);

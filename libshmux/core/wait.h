@@ -28,6 +28,7 @@ struct shmux__waiter {
 	struct shmux_stream *st;	/* or NULL */
 	uint32_t kind;
 	uint32_t poke;			/* 0 while there is nothing to look at */
+	int cpu;			/* on which it fell asleep, as a follower */
 	bool enlisted;
 	bool asleep;			/* as a follower */
 	bool cancelled;

@@ -506,6 +506,48 @@ static int64_t recv_one(void *arg)
 	return shmux_stream_recv(arg, &iov, 1, 0);
 }
 
+/* Of one priority, on one CPU: one runs until it sleeps or gives way. We come first. */
+static bool take_turns(const struct worker *w, const struct worker *v)
+{
+	struct sched_param first = { .sched_priority = 2 }, same = { .sched_priority = 1 };
+
+	return !sched_setscheduler(0, SCHED_FIFO, &first) &&
+	       !sched_setscheduler(w->tid, SCHED_FIFO, &same) &&
+	       !sched_setscheduler(v->tid, SCHED_FIFO, &same);
+}
+
+TEST(who_is_woken_on_the_cpu_of_who_spins_goes_first)
+{
+	struct shmux_session_options *spins = SESSION_OPTIONS(.spin = SHMUX_SPIN_ENDLESS);
+	struct shmux_stream *spun_for, *other;
+	struct worker reader, sleeper;
+	struct pair pair;
+	bool may;
+
+	ASSERT_TRUE(put_here(0));
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, spins, NULL));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &spun_for));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &other));
+	worker_start(&reader, recv_one, spun_for);
+	ASSERT_TRUE(wait_until(has_spun(&reader)));
+	worker_start(&sleeper, recv_one, other);
+	ASSERT_TRUE(worker_wait_blocked(&sleeper));
+	may = take_turns(&reader, &sleeper);
+
+	EXPECT_EQ(1, far_write(&pair.far, "a", 1));
+	EXPECT_TRUE(wait_until(worker_is_done(&sleeper)));
+
+	shmux_stream_unblock(other, SHMUX_READ);
+	shmux_stream_unblock(spun_for, SHMUX_READ);
+	EXPECT_EQ(1, worker_join(&sleeper));
+	EXPECT_EQ(-ECANCELED, worker_join(&reader));
+	shmux_stream_close(spun_for);
+	shmux_stream_close(other);
+	EXPECT_EQ(0, pair_close(&pair));
+	if (!may)
+		SKIP(return, "there may be no threads of real-time priority");
+}
+
 /* What comes for both, the call takes; who spins, on the CPU of the call, sees nothing come. */
 static void read_beside_who_spins(struct __test_metadata *_metadata, unsigned int kind)
 {
