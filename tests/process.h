@@ -48,6 +48,9 @@ bool process_is_called(pid_t pid, const char *name);
 /* Number of CPUs this process may run on. */
 int process_nr_cpus(void);
 
+/* From now on this thread, and whom it starts, run on the @nr-th of those alone. */
+bool process_use_cpu(int nr);
+
 /* Whether malloc is the address sanitizer's, which makes memory figures void. */
 bool process_is_sanitized(void);
 

@@ -14,6 +14,7 @@
 #include "base/delay.h"
 #include "base/errno.h"
 #include "base/futex.h"
+#include "base/yield.h"
 
 #define SLICE		UINT64_C(60000000)	/* ns */
 #define SPIN_MOST	UINT64_C(150000)	/* beyond this it does not pay */
@@ -527,6 +528,29 @@ static bool use_room(struct shmux_session *s)
 	return true;
 }
 
+/*
+ * Who does not spin gives others a turn, even if there is always news; the peer, too,
+ * where it shares our CPU: to be woken costs more than to run, unless to wake it and
+ * to sleep is one call. Return: whether there is any news.
+ */
+static bool give_way(struct shmux_session *s, uint32_t reasons)
+{
+	struct shmux__shm *l = NULL;
+
+	if (shmux__link_is_shm(s->link) && !s->link->rings_free &&
+	    shmux__shm_lets_peer_run(shmux__shm(s->link))) {
+		l = shmux__shm(s->link);
+		shmux__publish(s);
+	}
+	shmux_unlock(&s->lock);
+	shmux_delay();
+	if (l)
+		shmux_yield(&l->yield);
+	shmux_delay();
+	shmux_lock(&s->lock);
+	return l && shmux__link_ready(s->link, reasons);
+}
+
 static int lead(struct shmux__waiter *w, uint64_t deadline)
 {
 	struct shmux_session *s = w->s;
@@ -568,10 +592,8 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 	} else {
 		if (s->options.spin == SHMUX_SPIN_ADAPTIVE)
 			begun = shmux_clock_now();
-		/* Others have a turn even if there is always news. */
-		shmux_unlock(&s->lock);
-		shmux_delay();
-		shmux_lock(&s->lock);
+		if (give_way(s, reasons))
+			result = SPIN_NEWS;
 		if (s->error || w->poke)
 			shmux__publish(s);
 	}

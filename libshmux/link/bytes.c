@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +24,7 @@
 #include "base/clock.h"
 #include "base/errno.h"
 #include "base/lock.h"
+#include "base/yield.h"
 #include "link/child.h"
 #include "link/ids.h"
 #include "link/wire.h"
@@ -37,8 +37,6 @@
 #define DIRECT		4096u	/* from here on payload goes straight to the kernel */
 #define FRAMES_MAX	65536u	/* on their way; more may be, but of next to nothing */
 #define POLLS_PER_CALL	64u	/* polls of memory that one of the kernel's is worth */
-#define YIELD_LONG	UINT64_C(100000)	/* ns; not the peer's, or it works long */
-#define CROWDED_WAITS	64u
 
 /* struct shmux__wire_stream::state */
 #define WIRE_UNACKED	0x1u	/* ours, and not accepted yet */
@@ -90,7 +88,7 @@ struct bytes {
 	uint32_t full;		/* the kernel took not all; the leader may look, unlocked */
 	uint32_t writable;	/* it has said since that it takes more */
 	bool turned_away;	/* somebody's payload, of which it took nothing */
-	uint32_t crowded;	/* waits for which not to spin */
+	struct shmux_yield yield;	/* of who spins */
 	uint32_t asked;		/* something of the peer, and has not given way since */
 	bool asleep;		/* the leader is, or is about to be */
 	bool asleep_for_room;	/* and has not been told of any */
@@ -974,18 +972,10 @@ static bool poll_reading(struct bytes *b)
 	return true;
 }
 
-/*
- * The peer may be waiting for this very CPU. Others may, too: then to be woken is
- * quicker than to have our turn come round.
- */
 static void give_way(struct bytes *b)
 {
-	uint64_t begun = shmux_clock_now();
-
 	shmux_store_relaxed(&b->asked, 0);
-	sched_yield();
-	if (shmux_clock_now() - begun > YIELD_LONG)
-		b->crowded = CROWDED_WAITS;
+	shmux_yield(&b->yield);
 }
 
 static void bytes_poll(struct shmux__link *l, uint32_t reasons,
@@ -1011,12 +1001,7 @@ static void bytes_poll(struct shmux__link *l, uint32_t reasons,
 /* Who spins gives way to the peer; but not where that has taken long. */
 static bool bytes_same_cpu(struct shmux__link *l)
 {
-	struct bytes *b = bytes(l);
-
-	if (!b->crowded)
-		return false;
-	b->crowded--;
-	return true;
+	return !shmux_may_yield(&bytes(l)->yield);
 }
 
 /* --- the rest -------------------------------------------------------------- */

@@ -143,12 +143,15 @@ struct shmux__link_ops {
 	/*
 	 * Unlocked, but for shared memory in a process with one thread. Poll
 	 * @nr times, or until there is what ready tells of, or until *@poke is
-	 * not 0.
+	 * not 0. May yield the CPU, if the peer can only answer on it.
 	 */
 	void (*poll)(struct shmux__link *l, uint32_t reasons,
 		     const uint32_t *poke, uint32_t nr);
 
-	/* Did the peer last go to sleep on the CPU that we are on? A hint. */
+	/*
+	 * Did the peer last wait on the CPU that we are on? A hint. Says that we
+	 * are here.
+	 */
 	bool (*same_cpu)(struct shmux__link *l);
 
 	/* A system call: 0, or -ECONNRESET: the peer is dead. */

@@ -505,10 +505,25 @@ static bool shm_ready(struct shmux__link *l, uint32_t reasons)
 	return shmux__shm_ready(shmux__shm(l), reasons);
 }
 
-static void shm_poll(struct shmux__link *l, uint32_t reasons,
-		     const uint32_t *poke, uint32_t nr)
+static uint32_t cpu_here(void)
+{
+	return (uint32_t)(SHMUX_KEEP_ERRNO(sched_getcpu()) + 1);
+}
+
+static bool shm_same_cpu(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);
+	uint32_t here = cpu_here();
+
+	if (shmux_load_relaxed(&s->own->cpu) != here)
+		shmux_store_relaxed(&s->own->cpu, here);
+	return here && shmux_load_relaxed(&s->peer->cpu) == here;
+}
+
+/* Return: whether anything came. */
+static bool poll_memory(struct shmux__shm *s, uint32_t reasons,
+			const uint32_t *poke, uint32_t nr)
+{
 	uint32_t index = shmux_load_relaxed(&s->rx.next);
 	const uint32_t *slot = shmux__consumer_slot(&s->rx, index);
 	const uint32_t *next = slot;
@@ -521,25 +536,34 @@ static void shm_poll(struct shmux__link *l, uint32_t reasons,
 	if (shmux_load_relaxed(&s->rx_nr) - 2 < 7)
 		next = shmux__consumer_slot(&s->rx, index + 1);
 	if (reasons & SHMUX_ARMED_ROOM) {
-		while (nr-- && !shm_ready(l, reasons) &&
-		       !shmux_load_relaxed(poke))
-			;
-		return;
+		while (nr--)
+			if (shmux__shm_ready(s, reasons) ||
+			    shmux_load_relaxed(poke))
+				return true;
+		return false;
 	}
 	while (nr--) {
 		if (((shmux_load_relaxed(slot) ^ tag) & SHMUX_WORD_TAG) == 0)
-			return;
+			return true;
 		shmux_load_relaxed(next);
 		if (shmux_load_relaxed(poke))
-			return;
+			return true;
 	}
+	return false;
+}
+
+/* A peer on our CPU cannot answer while we poll. */
+static void shm_poll(struct shmux__link *l, uint32_t reasons,
+		     const uint32_t *poke, uint32_t nr)
+{
+	if (!poll_memory(shmux__shm(l), reasons, poke, nr) && shm_same_cpu(l))
+		sched_yield();
 }
 
 static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 {
 	struct shmux__shm *s = shmux__shm(l);
 	uint32_t reasons = s->reasons;
-	int cpu = SHMUX_KEEP_ERRNO(sched_getcpu());
 
 	shmux__shm_finish(s);
 	shmux__producer_publish(&s->tx);
@@ -563,7 +587,7 @@ static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
 	s->seen_kicks = shmux_load_acquire(&s->peer->kicks);
 	s->armed = (s->armed | (SHMUX_ARMED_STEP - 1)) + 1;
 	s->armed |= SHMUX_ARMED_ODD | reasons_and_bells;
-	shmux_store_relaxed(&s->own->cpu, (uint32_t)(cpu + 1));
+	shmux_store_relaxed(&s->own->cpu, cpu_here());
 	shmux_store_relaxed(&s->own->armed, s->armed);
 	/* [B4] Our fence of the pair; it serves also for what was published above. */
 	return shmux__shm_look(s, reasons);
@@ -614,12 +638,9 @@ static void shm_poke(struct shmux__link *l, const uint32_t *poke)
 	s->region->ops->poke(s->region, &s->peer->kicks, poke);
 }
 
-static bool shm_same_cpu(struct shmux__link *l)
+bool shmux__shm_lets_peer_run(struct shmux__shm *s)
 {
-	int cpu = SHMUX_KEEP_ERRNO(sched_getcpu());
-
-	return shmux_load_relaxed(&shmux__shm(l)->peer->cpu) ==
-	       (uint32_t)(cpu + 1);
+	return shm_same_cpu(&s->link) && shmux_may_yield(&s->yield);
 }
 
 static int shm_check_alive(struct shmux__link *l)

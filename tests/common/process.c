@@ -106,6 +106,23 @@ int process_nr_cpus(void)
 	return CPU_COUNT(&cpus);
 }
 
+bool process_use_cpu(int nr)
+{
+	cpu_set_t cpus, one;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return false;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &cpus) && !nr--)
+			break;
+	if (cpu == CPU_SETSIZE)
+		return false;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return !sched_setaffinity(0, sizeof(one), &one);
+}
+
 bool process_is_sanitized(void)
 {
 	return SANITIZED;

@@ -120,6 +120,12 @@ FIXTURE_VARIANT_ADD(busy, listener)
 	.kind = PAIR_LISTENER,
 };
 
+static int64_t side_use_second_cpu(struct side *side)
+{
+	(void)side;
+	return process_use_cpu(1) ? 0 : SIDE_FAILED;
+}
+
 FIXTURE_SETUP(busy)
 {
 	const struct shmux_session_options *options =
@@ -130,6 +136,9 @@ FIXTURE_SETUP(busy)
 	ASSERT_EQ(0, pair_open(&self->pair, variant->kind, options, options));
 	self->far = &self->pair.far;
 	ASSERT_EQ(0, pair_open_stream(&self->pair, SHMUX_STREAM_BYTES, &self->near));
+	/* Where they share one, who spins yields it. */
+	ASSERT_EQ(0, far_run(self->far, side_use_second_cpu));
+	ASSERT_TRUE(process_use_cpu(0));
 }
 
 FIXTURE_TEARDOWN(busy)

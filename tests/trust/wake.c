@@ -506,14 +506,12 @@ static int64_t recv_one(void *arg)
 	return shmux_stream_recv(arg, &iov, 1, 0);
 }
 
-/* Of one priority, on one CPU: one runs until it sleeps or gives way. We come first. */
-static bool take_turns(const struct worker *w, const struct worker *v)
+/* Of one priority, on one CPU, a thread (0: this one) runs until it sleeps or gives way. */
+static bool takes_turns(pid_t tid, int priority)
 {
-	struct sched_param first = { .sched_priority = 2 }, same = { .sched_priority = 1 };
+	struct sched_param param = { .sched_priority = priority };
 
-	return !sched_setscheduler(0, SCHED_FIFO, &first) &&
-	       !sched_setscheduler(w->tid, SCHED_FIFO, &same) &&
-	       !sched_setscheduler(v->tid, SCHED_FIFO, &same);
+	return !sched_setscheduler(tid, SCHED_FIFO, &param);
 }
 
 TEST(who_is_woken_on_the_cpu_of_who_spins_goes_first)
@@ -532,7 +530,7 @@ TEST(who_is_woken_on_the_cpu_of_who_spins_goes_first)
 	ASSERT_TRUE(wait_until(has_spun(&reader)));
 	worker_start(&sleeper, recv_one, other);
 	ASSERT_TRUE(worker_wait_blocked(&sleeper));
-	may = take_turns(&reader, &sleeper);
+	may = takes_turns(0, 2) && takes_turns(reader.tid, 1) && takes_turns(sleeper.tid, 1);
 
 	EXPECT_EQ(1, far_write(&pair.far, "a", 1));
 	EXPECT_TRUE(wait_until(worker_is_done(&sleeper)));
@@ -583,6 +581,75 @@ TEST(who_spins_hears_of_its_bytes_that_another_reader_took)
 TEST(who_spins_hears_of_its_message_that_another_reader_took)
 {
 	read_beside_who_spins(_metadata, SHMUX_STREAM_MESSAGES);
+}
+
+/* --- both ends on one CPU -------------------------------------------------------- */
+
+static int64_t echo_all(void *side)
+{
+	return side_echo(side);
+}
+
+#define RALLY 1000
+
+/* Return: how often the one that did so more often has slept. */
+static uint64_t rally_on_one_cpu(struct __test_metadata *_metadata, uint64_t spin, bool *may)
+{
+	struct shmux_session_options *options = SESSION_OPTIONS(.spin = spin);
+	uint64_t near_slept, far_slept;
+	struct shmux_stream *near;
+	struct worker echo;
+	struct pair pair;
+	char c = 'c';
+
+	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, options, options));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &near));
+	worker_start(&echo, echo_all, &pair.far.side);
+	*may = takes_turns(0, 1) && takes_turns(echo.tid, 1);
+	for (int i = 0; i < RALLY; i++) {
+		ASSERT_EQ(1, shmux_stream_write(near, &c, 1));
+		ASSERT_EQ(1, shmux_stream_read(near, &c, 1));
+	}
+	near_slept = session_counters(pair.session).sleeps;
+	far_slept = session_counters(pair.far.side.session).sleeps;
+
+	EXPECT_EQ(0, shmux_stream_shutdown(near, SHMUX_WRITE));
+	EXPECT_EQ(RALLY, worker_join(&echo));
+	shmux_stream_close(near);
+	EXPECT_EQ(0, pair_close(&pair));
+	return near_slept > far_slept ? near_slept : far_slept;
+}
+
+/* They may sleep while the machine takes the CPU from both; not each time. */
+static void share_one_cpu(struct __test_metadata *_metadata, uint64_t spin)
+{
+	uint64_t slept = RALLY;
+	bool may = true;
+
+	ASSERT_TRUE(put_here(0));
+	for (int tries = 0; tries < 10 && slept >= RALLY / 2; tries++)
+		slept = rally_on_one_cpu(_metadata, spin, &may);
+	if (!may)
+		SKIP(return, "there may be no threads of real-time priority");
+	/* In the module to wake the other and to sleep is one call: they do. */
+	if (spin == SHMUX_SPIN_ENDLESS || !over_kmod())
+		EXPECT_GT(RALLY / 2, slept);
+}
+
+TEST(ends_that_do_not_spin_and_share_a_cpu_answer_each_other_without_sleeping)
+{
+	share_one_cpu(_metadata, SHMUX_SPIN_NONE);
+}
+
+TEST(ends_that_adapt_and_share_a_cpu_answer_each_other_without_sleeping)
+{
+	share_one_cpu(_metadata, SHMUX_SPIN_ADAPTIVE);
+}
+
+/* Who would not give way had the other never answer, here; elsewhere in a tick or two. */
+TEST(ends_that_spin_for_ever_and_share_a_cpu_answer_each_other)
+{
+	share_one_cpu(_metadata, SHMUX_SPIN_ENDLESS);
 }
 
 TEST_HARNESS_MAIN

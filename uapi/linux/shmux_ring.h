@@ -279,7 +279,7 @@ struct shmux_region_header {
 
 	/* Line 1: written when the owner goes to sleep and when it wakes. */
 	__u32 armed;
-	__u32 cpu;		/* hint: CPU the owner armed on, plus 1; 0 unknown */
+	__u32 cpu;		/* hint: CPU the owner waited on, plus 1; 0 unknown */
 	__u32 reserved1[14];
 
 	/* Line 2: written when the owner kicks the peer. The peer sleeps on it. */

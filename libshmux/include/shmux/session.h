@@ -35,7 +35,11 @@ enum shmux_session_state {
 	SHMUX_SESSION_DEAD,	/* over; what had arrived can be read */
 };
 
-/* How long a blocked call spins before it sleeps. Or a number of nanoseconds. */
+/*
+ * How long a blocked call spins before it sleeps. Or a number of nanoseconds. Where
+ * the peer last waited on the same CPU, spinning yields that, and so, once, does a
+ * call before it sleeps, unless it has the module; but not where others keep it long.
+ */
 #define SHMUX_SPIN_ADAPTIVE	UINT64_C(0)	/* as long as it has paid lately */
 #define SHMUX_SPIN_NONE		UINT64_C(1)	/* sleep at once */
 #define SHMUX_SPIN_ENDLESS	UINT64_MAX	/* never sleep: a CPU each side */
