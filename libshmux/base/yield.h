@@ -4,8 +4,8 @@
  *
  * To yield is quicker than to sleep and be woken, unless somebody else takes the CPU
  * meanwhile, for whole ticks: who is woken comes first, who has yielded last. So a
- * yield that takes long is followed by waits that do without, twice as many each
- * time, until many in a row were short.
+ * yield that takes long, be it because the peer works that long, is followed by waits
+ * that do without, twice as many each time, until many in a row were short.
  */
 #ifndef SHMUX_BASE_YIELD_H
 #define SHMUX_BASE_YIELD_H
@@ -17,8 +17,8 @@
 
 #define SHMUX_YIELD_LONG	UINT64_C(100000)	/* ns */
 #define SHMUX_YIELD_SKIP	64u
-#define SHMUX_YIELD_LEVELS	14u
-#define SHMUX_YIELD_SHORTS	4096u
+#define SHMUX_YIELD_LEVELS	10u
+#define SHMUX_YIELD_SHORTS	1024u
 
 struct shmux_yield {
 	uint32_t skip;		/* waits that are to do without */

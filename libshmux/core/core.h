@@ -30,6 +30,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/slab.h"
+#include "base/yield.h"
 #include "core/table.h"
 #include "link/link.h"
 #include "link/shm.h"
@@ -150,6 +151,7 @@ struct shmux_session {
 	bool leader_deep;		/* sleeps on the descriptors, not the futex */
 	uint32_t nr_room;		/* waiters for room */
 	int woken_on;			/* CPU of a follower who was, or SHMUX_NO_CPU */
+	struct shmux_yield yield;	/* of who leads */
 	uint32_t watch;			/* reasons for which a poller is armed */
 	uint64_t spin_now;		/* ns, learned */
 	uint64_t alive_checked;		/* when we last asked, ns */
@@ -429,6 +431,13 @@ SHMUX_INLINE bool shmux__reader_has_news(struct shmux_session *s)
 
 /* Take note of it. */
 void shmux__drain_slow(struct shmux_session *s);
+
+/* The same of a call that reads: take note of what the peer has said. */
+SHMUX_INLINE void shmux__drain_to_read(struct shmux_session *s)
+{
+	if (shmux__reader_has_news(s))
+		shmux__drain_slow(s);
+}
 
 /* Take note of what the peer has said, unless a leader does that already. */
 SHMUX_INLINE void shmux__drain(struct shmux_session *s)

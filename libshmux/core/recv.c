@@ -212,9 +212,8 @@ static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 		if (n)
 			return n;
 	}
-	if ((!has_enough(st, size) || !readable(st)) &&
-	    shmux__reader_has_news(st->s))
-		shmux__drain_slow(st->s);
+	if (!has_enough(st, size) || !readable(st))
+		shmux__drain_to_read(st->s);
 	return recv_message(st, iov, nr, size, flags);
 }
 
@@ -337,7 +336,7 @@ ssize_t shmux_stream_peek(struct shmux_stream *st, size_t n, const void **data)
 	}
 	shmux__rx_begin(st);
 	if (messages ? !readable(st) : st->rx_queued < n)
-		shmux__drain(s);
+		shmux__drain_to_read(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
 	for (;;) {
 		if (messages ? readable(st) : st->rx_queued >= n)
@@ -392,7 +391,7 @@ ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
 		return err;
 	messages = st->state & STREAM_MESSAGES;
 	shmux__rx_begin(st);
-	shmux__drain(s);
+	shmux__drain_to_read(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
 	while (done < n || messages) {
 		if (messages && readable(st)) {
@@ -437,7 +436,7 @@ ssize_t shmux_stream_take(struct shmux_stream *st, struct shmux_view *view,
 		return err;
 	shmux__rx_begin(st);
 	if (!readable(st))
-		shmux__drain(s);
+		shmux__drain_to_read(s);
 	shmux__waiter_init(&w, s, st, WAIT_READ);
 	while (!readable(st) && !err)
 		err = recv_wait(st, &w, flags);
@@ -480,7 +479,7 @@ ssize_t shmux_stream_next_len(struct shmux_stream *st)
 
 	if (n)
 		return n;
-	shmux__drain(s);
+	shmux__drain_to_read(s);
 	/* Who asks and asks learns of the peer's death. */
 	if (!readable(st) && !recv_error(st))
 		shmux__session_check(s);

@@ -14,7 +14,6 @@
 #include "base/delay.h"
 #include "base/errno.h"
 #include "base/futex.h"
-#include "base/yield.h"
 
 #define SLICE		UINT64_C(60000000)	/* ns */
 #define SPIN_MOST	UINT64_C(150000)	/* beyond this it does not pay */
@@ -311,6 +310,21 @@ static int cpu_now(void)
 	return SHMUX_KEEP_ERRNO(sched_getcpu());
 }
 
+/* Did the peer last wait on our CPU? Then it cannot answer while we poll. */
+static bool peer_is_here(struct shmux_session *s)
+{
+	return shmux__link_is_shm(s->link) && s->link->ops->same_cpu(s->link);
+}
+
+/* Let others run, of whom some are on this CPU. Who never sleeps has no other way. */
+static void let_run(struct shmux_session *s, uint64_t budget)
+{
+	if (budget == SHMUX_SPIN_ENDLESS)
+		sched_yield();
+	else if (shmux_may_yield(&s->yield))
+		shmux_yield(&s->yield);
+}
+
 /*
  * Whoever was woken on this CPU cannot run while we spin, and the peer may wait for
  * what it is to do. Return: whether it is to go first, which is told once.
@@ -350,6 +364,8 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 		}
 		if (now >= end || now >= check)
 			return SPIN_OVER;
+		if (peer_is_here(w->s))
+			let_run(w->s, budget);
 	}
 }
 
@@ -535,20 +551,16 @@ static bool use_room(struct shmux_session *s)
  */
 static bool give_way(struct shmux_session *s, uint32_t reasons)
 {
-	struct shmux__shm *l = NULL;
+	bool yield = !s->link->rings_free && peer_is_here(s) &&
+		     shmux_may_yield(&s->yield);
 
-	if (shmux__link_is_shm(s->link) && !s->link->rings_free &&
-	    shmux__shm_lets_peer_run(shmux__shm(s->link))) {
-		l = shmux__shm(s->link);
-		shmux__publish(s);
-	}
 	shmux_unlock(&s->lock);
 	shmux_delay();
-	if (l)
-		shmux_yield(&l->yield);
+	if (yield)
+		shmux_yield(&s->yield);
 	shmux_delay();
 	shmux_lock(&s->lock);
-	return l && shmux__link_ready(s->link, reasons);
+	return yield && shmux__link_ready(s->link, reasons);
 }
 
 static int lead(struct shmux__waiter *w, uint64_t deadline)
@@ -577,7 +589,7 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 			shmux_unlock(&s->lock);
 			shmux_delay();
 			if (yield)
-				sched_yield();
+				let_run(s, budget);
 			result = spin(w, reasons, budget, deadline, &begun);
 			shmux_delay();
 			shmux_lock(&s->lock);

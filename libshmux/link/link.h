@@ -143,7 +143,7 @@ struct shmux__link_ops {
 	/*
 	 * Unlocked, but for shared memory in a process with one thread. Poll
 	 * @nr times, or until there is what ready tells of, or until *@poke is
-	 * not 0. May yield the CPU, if the peer can only answer on it.
+	 * not 0.
 	 */
 	void (*poll)(struct shmux__link *l, uint32_t reasons,
 		     const uint32_t *poke, uint32_t nr);

@@ -520,10 +520,10 @@ static bool shm_same_cpu(struct shmux__link *l)
 	return here && shmux_load_relaxed(&s->peer->cpu) == here;
 }
 
-/* Return: whether anything came. */
-static bool poll_memory(struct shmux__shm *s, uint32_t reasons,
-			const uint32_t *poke, uint32_t nr)
+static void shm_poll(struct shmux__link *l, uint32_t reasons,
+		     const uint32_t *poke, uint32_t nr)
 {
+	struct shmux__shm *s = shmux__shm(l);
 	uint32_t index = shmux_load_relaxed(&s->rx.next);
 	const uint32_t *slot = shmux__consumer_slot(&s->rx, index);
 	const uint32_t *next = slot;
@@ -536,28 +536,18 @@ static bool poll_memory(struct shmux__shm *s, uint32_t reasons,
 	if (shmux_load_relaxed(&s->rx_nr) - 2 < 7)
 		next = shmux__consumer_slot(&s->rx, index + 1);
 	if (reasons & SHMUX_ARMED_ROOM) {
-		while (nr--)
-			if (shmux__shm_ready(s, reasons) ||
-			    shmux_load_relaxed(poke))
-				return true;
-		return false;
+		while (nr-- && !shm_ready(l, reasons) &&
+		       !shmux_load_relaxed(poke))
+			;
+		return;
 	}
 	while (nr--) {
 		if (((shmux_load_relaxed(slot) ^ tag) & SHMUX_WORD_TAG) == 0)
-			return true;
+			return;
 		shmux_load_relaxed(next);
 		if (shmux_load_relaxed(poke))
-			return true;
+			return;
 	}
-	return false;
-}
-
-/* A peer on our CPU cannot answer while we poll. */
-static void shm_poll(struct shmux__link *l, uint32_t reasons,
-		     const uint32_t *poke, uint32_t nr)
-{
-	if (!poll_memory(shmux__shm(l), reasons, poke, nr) && shm_same_cpu(l))
-		sched_yield();
 }
 
 static uint32_t shm_arm(struct shmux__link *l, uint32_t reasons_and_bells)
@@ -636,11 +626,6 @@ static void shm_poke(struct shmux__link *l, const uint32_t *poke)
 	struct shmux__shm *s = shmux__shm(l);
 
 	s->region->ops->poke(s->region, &s->peer->kicks, poke);
-}
-
-bool shmux__shm_lets_peer_run(struct shmux__shm *s)
-{
-	return shm_same_cpu(&s->link) && shmux_may_yield(&s->yield);
 }
 
 static int shm_check_alive(struct shmux__link *l)

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 
-#include "base/yield.h"
 #include "link/arena.h"
 #include "link/fill.h"
 #include "link/link.h"
@@ -55,7 +54,6 @@ struct shmux__shm {
 	uint32_t seen_kicks;	/* the peer's kicks, as of arm */
 	uint32_t seen_consumer;	/* the peer's index, as of begin_wait */
 	uint32_t seen_returned;	/* chunks that had come back by then */
-	struct shmux_yield yield;	/* of who does not spin */
 
 	struct shmux__fill fill;
 };
@@ -94,12 +92,6 @@ static inline struct shmux__shm *shmux__shm(struct shmux__link *l)
 {
 	return (struct shmux__shm *)l;
 }
-
-/*
- * Should a wait yield the CPU before it sleeps, by shmux_yield(&s->yield)? Where the
- * peer is on it, too, unless that has taken long.
- */
-bool shmux__shm_lets_peer_run(struct shmux__shm *s);
 
 /* As below, where there were not when we last looked; shm.c. */
 int shmux__shm_room_slow(struct shmux__shm *s, uint32_t nr, uint32_t kept);

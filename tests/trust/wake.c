@@ -425,6 +425,14 @@ static bool put_behind(struct worker *w)
 	       !sched_setscheduler(w->tid, SCHED_IDLE, &param);
 }
 
+/* And now when others do, too. */
+static bool put_beside(const struct worker *w)
+{
+	struct sched_param param = { 0 };
+
+	return !sched_setscheduler(w->tid, SCHED_OTHER, &param);
+}
+
 /* A reader that sleeps on the descriptors, as one does that has slept for long. */
 static void start_deep_reader(struct __test_metadata *_metadata, FIXTURE_DATA(wake) * self,
 			      struct worker *reader)
@@ -564,6 +572,7 @@ static void read_beside_who_spins(struct __test_metadata *_metadata, unsigned in
 	EXPECT_EQ(1, far_run(&pair.far, side_write_first));
 	EXPECT_EQ(1, far_write(&pair.far, "a", 1));
 	EXPECT_EQ(1, recv_one(other));
+	EXPECT_TRUE(put_beside(&reader));
 
 	EXPECT_TRUE(wait_until(worker_is_done(&reader)));
 	shmux_stream_unblock(spun_for, SHMUX_READ);
@@ -604,6 +613,8 @@ static uint64_t rally_on_one_cpu(struct __test_metadata *_metadata, uint64_t spi
 
 	ASSERT_EQ(0, pair_open(&pair, PAIR_SAME_PROCESS, options, options));
 	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_BYTES, &near));
+	/* A thread of real-time priority that is wrong keeps the machine busy. */
+	shmux_stream_set_deadline(near, SHMUX_READ, shmux_now() + LONG_ENOUGH);
 	worker_start(&echo, echo_all, &pair.far.side);
 	*may = takes_turns(0, 1) && takes_turns(echo.tid, 1);
 	for (int i = 0; i < RALLY; i++) {

@@ -277,7 +277,7 @@ struct shmux_region_header {
 	__u32 role;		/* the owner's: SHMUX_ROLE_* and 1 */
 	__u32 reserved0[3];	/* 0 */
 
-	/* Line 1: written when the owner goes to sleep and when it wakes. */
+	/* Line 1: written when the owner waits elsewhere, goes to sleep, and wakes. */
 	__u32 armed;
 	__u32 cpu;		/* hint: CPU the owner waited on, plus 1; 0 unknown */
 	__u32 reserved1[14];

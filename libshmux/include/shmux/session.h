@@ -37,8 +37,8 @@ enum shmux_session_state {
 
 /*
  * How long a blocked call spins before it sleeps. Or a number of nanoseconds. Where
- * the peer last waited on the same CPU, spinning yields that, and so, once, does a
- * call before it sleeps, unless it has the module; but not where others keep it long.
+ * the peer last waited on the same CPU, who spins yields it, and without the module
+ * so does, once, who sleeps; the latter rarely where others keep the CPU for long.
  */
 #define SHMUX_SPIN_ADAPTIVE	UINT64_C(0)	/* as long as it has paid lately */
 #define SHMUX_SPIN_NONE		UINT64_C(1)	/* sleep at once */
