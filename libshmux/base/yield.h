@@ -5,7 +5,8 @@
  * To yield is quicker than to sleep and be woken, unless somebody else takes the CPU
  * meanwhile, for whole ticks: who is woken comes first, who has yielded last. So a
  * yield that takes long, be it because the peer works that long, is followed by waits
- * that do without, twice as many each time, until many in a row were short.
+ * that do without, twice as many each time as far as that goes, until many in a row
+ * were short.
  */
 #ifndef SHMUX_BASE_YIELD_H
 #define SHMUX_BASE_YIELD_H
@@ -17,7 +18,6 @@
 
 #define SHMUX_YIELD_LONG	UINT64_C(100000)	/* ns */
 #define SHMUX_YIELD_SKIP	64u
-#define SHMUX_YIELD_LEVELS	10u
 #define SHMUX_YIELD_SHORTS	1024u
 
 struct shmux_yield {
@@ -35,7 +35,8 @@ static inline bool shmux_may_yield(struct shmux_yield *y)
 	return false;
 }
 
-static inline void shmux_yield(struct shmux_yield *y)
+/* @levels: how often the waits without are doubled, at most. */
+static inline void shmux_yield(struct shmux_yield *y, uint32_t levels)
 {
 	uint64_t begun = shmux_clock_now();
 
@@ -43,7 +44,7 @@ static inline void shmux_yield(struct shmux_yield *y)
 	if (shmux_clock_now() - begun > SHMUX_YIELD_LONG) {
 		y->shorts = 0;
 		y->skip = SHMUX_YIELD_SKIP << y->level;
-		if (y->level < SHMUX_YIELD_LEVELS)
+		if (y->level < levels)
 			y->level++;
 	} else if (y->level && ++y->shorts == SHMUX_YIELD_SHORTS) {
 		y->shorts = 0;

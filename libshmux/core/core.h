@@ -432,17 +432,17 @@ SHMUX_INLINE bool shmux__reader_has_news(struct shmux_session *s)
 /* Take note of it. */
 void shmux__drain_slow(struct shmux_session *s);
 
-/* The same of a call that reads: take note of what the peer has said. */
-SHMUX_INLINE void shmux__drain_to_read(struct shmux_session *s)
-{
-	if (shmux__reader_has_news(s))
-		shmux__drain_slow(s);
-}
-
 /* Take note of what the peer has said, unless a leader does that already. */
 SHMUX_INLINE void shmux__drain(struct shmux_session *s)
 {
 	if (shmux__has_news(s))
+		shmux__drain_slow(s);
+}
+
+/* The same of a call that reads. */
+SHMUX_INLINE void shmux__drain_to_read(struct shmux_session *s)
+{
+	if (shmux__reader_has_news(s))
 		shmux__drain_slow(s);
 }
 

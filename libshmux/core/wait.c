@@ -20,6 +20,7 @@
 #define SPIN_LEAST	UINT64_C(1000)
 #define POLLS_PER_CLOCK	256u
 #define REWATCH_MAX	4
+#define YIELD_LEVELS	10
 
 /* The leader polls the eventfd. It is ours and not full: this cannot block. */
 static void poke_deep(struct shmux_session *s)
@@ -41,10 +42,11 @@ void shmux__wake_slow(struct shmux__waiter *w)
 	if (w->asleep) {
 		s->woken_on = w->cpu;
 		shmux_futex_wake(&w->poke, 1);
-	} else if (w == s->leader && s->leader_deep)
+	} else if (w == s->leader && s->leader_deep) {
 		poke_deep(s);
-	else if (w == s->leader && s->leader_asleep)
+	} else if (w == s->leader && s->leader_asleep) {
 		s->link->ops->poke(s->link, &w->poke);
+	}
 }
 
 void shmux__wake_again(struct shmux_session *s)
@@ -322,7 +324,7 @@ static void let_run(struct shmux_session *s, uint64_t budget)
 	if (budget == SHMUX_SPIN_ENDLESS)
 		sched_yield();
 	else if (shmux_may_yield(&s->yield))
-		shmux_yield(&s->yield);
+		shmux_yield(&s->yield, YIELD_LEVELS);
 }
 
 /*
@@ -557,7 +559,7 @@ static bool give_way(struct shmux_session *s, uint32_t reasons)
 	shmux_unlock(&s->lock);
 	shmux_delay();
 	if (yield)
-		shmux_yield(&s->yield);
+		shmux_yield(&s->yield, YIELD_LEVELS);
 	shmux_delay();
 	shmux_lock(&s->lock);
 	return yield && shmux__link_ready(s->link, reasons);

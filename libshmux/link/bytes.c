@@ -975,7 +975,7 @@ static bool poll_reading(struct bytes *b)
 static void give_way(struct bytes *b)
 {
 	shmux_store_relaxed(&b->asked, 0);
-	shmux_yield(&b->yield);
+	shmux_yield(&b->yield, 0);
 }
 
 static void bytes_poll(struct shmux__link *l, uint32_t reasons,
