@@ -91,20 +91,30 @@ int32_t shmux__arena_get_hot(struct shmux__arena *a, uint32_t order)
 	return (int32_t)block;
 }
 
-/* Split the free chunk on top of @from down to @order. */
-static int32_t split(struct shmux__arena *a, uint32_t from, uint32_t order)
+/*
+ * Reserve the chunk of @order that @block is the start of, or inside of, out of
+ * the free one of @from that begins at @at.
+ */
+static int32_t split(struct shmux__arena *a, uint32_t at, uint32_t from,
+		     uint32_t block, uint32_t order)
 {
-	uint32_t block = a->free[from] - 1;
+	uint32_t half;
 
-	unlink_block(a, block);
+	unlink_block(a, at);
 	while (from > order) {
 		from--;
-		push(a, block + (1u << from), from);
+		half = at + (1u << from);
+		if (block < half) {
+			push(a, half, from);
+		} else {
+			push(a, at, from);
+			at = half;
+		}
 	}
-	a->blocks[block].state = BLOCK_RESERVED;
-	a->blocks[block].order = (uint8_t)order;
+	a->blocks[at].state = BLOCK_RESERVED;
+	a->blocks[at].order = (uint8_t)order;
 	a->nr_used += 1u << order;
-	return (int32_t)block;
+	return (int32_t)at;
 }
 
 /* Join all free neighbours, smallest first. */
@@ -152,8 +162,34 @@ static int32_t find(struct shmux__arena *a, uint32_t order)
 int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order)
 {
 	int32_t from = find(a, order);
+	uint32_t block;
 
-	return from < 0 ? -1 : split(a, (uint32_t)from, order);
+	if (from < 0)
+		return -1;
+	block = a->free[from] - 1;
+	return split(a, block, (uint32_t)from, block, order);
+}
+
+int32_t shmux__arena_get_in_turn(struct shmux__arena *a, uint32_t order)
+{
+	uint32_t size, from, at, block;
+	uint32_t end = a->nr_blocks < SHMUX_ARENA_TURN ? a->nr_blocks :
+							 SHMUX_ARENA_TURN;
+
+	if (order > a->top)
+		return -1;
+	size = 1u << order;
+	block = (a->turn + size - 1) & ~(size - 1);
+	if (block + size > end)
+		block = 0;
+	a->turn = block + size;
+	for (from = order; from <= a->top; from++) {
+		at = block & ~((1u << from) - 1);
+		if (a->blocks[at].state == BLOCK_FREE &&
+		    a->blocks[at].order == from)
+			return split(a, at, from, block, order);
+	}
+	return -1;
 }
 
 bool shmux__arena_has(struct shmux__arena *a, uint32_t order)

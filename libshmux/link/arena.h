@@ -4,7 +4,8 @@
  *
  * Private memory of the owner; the peer sees the arena, never the books. Chunks
  * are 1 << order blocks. Free chunks of an order are a stack, so the chunk that
- * was freed last, whose lines are still in the cache, is used first. Neighbours
+ * was freed last, whose lines are still in the cache, is used first; or, for who
+ * wants them to be in no cache, chunks in the order in which they lie. Neighbours
  * are joined only when a larger chunk cannot be had otherwise. Blocks are
  * numbered from the arena's start. One thread at a time.
  */
@@ -16,6 +17,9 @@
 
 #define SHMUX_ARENA_ORDERS 20
 
+/* Blocks that are used in turn: 2 MiB, more than most cores have of L2. */
+#define SHMUX_ARENA_TURN 512u
+
 struct shmux__arena_block;
 
 struct shmux__arena {
@@ -25,6 +29,7 @@ struct shmux__arena {
 	uint32_t free[SHMUX_ARENA_ORDERS];	/* stacks: block + 1, or 0 */
 	uint32_t nr_used;		/* blocks reserved or lent */
 	uint32_t nr_lent;		/* chunks lent */
+	uint32_t turn;			/* where the next chunk in turn begins */
 	bool joined;			/* nothing was freed since the last join */
 };
 
@@ -39,11 +44,13 @@ static inline uint32_t shmux__arena_order(uint32_t nr_blocks)
 
 /*
  * Reserve a chunk. The first looks only at free chunks of just this order; the
- * second also splits larger and joins smaller ones. Return: its first block, or
- * -1 if there is none.
+ * second also splits larger and joins smaller ones; the third takes the one whose
+ * turn it is, or, if that is not free, none, and another's turn is next. Return:
+ * its first block, or -1 if there is none.
  */
 int32_t shmux__arena_get_hot(struct shmux__arena *a, uint32_t order);
 int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order);
+int32_t shmux__arena_get_in_turn(struct shmux__arena *a, uint32_t order);
 
 /* Would shmux__arena_get() find one? */
 bool shmux__arena_has(struct shmux__arena *a, uint32_t order);

@@ -3,16 +3,15 @@
  * fill.c - learning how to fill chunks
  *
  * What counts is neither our copying nor the peer's but how soon the next megabyte
- * is through, with all that both sides do. So laps are timed, some of one way, then
- * as many of the other; the shortest of each is the one amid which nobody dawdled. A
- * trial that was lost makes the next one rarer.
+ * is through, with all that both sides do. So laps are timed, some of the way that
+ * was best, then some of one of the others; the shortest of each is the one amid
+ * which nobody dawdled. A trial that was lost makes the next one rarer.
  */
 #include "link/fill.h"
 
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/copy_past.h"
 
 #define FILL_MIN	4096u	/* bytes; fewer do not count */
 #define COUNTED		3u	/* laps of each way that are compared */
@@ -22,20 +21,29 @@
 void shmux__fill_init(struct shmux__fill *f)
 {
 	*f = (struct shmux__fill){
-		.best = { UINT64_MAX, UINT64_MAX },
+		.best = { UINT64_MAX, UINT64_MAX, UINT64_MAX },
 		.laps = COUNTED,
 		.run = RUN_MIN,
 		.settling = true,
 	};
 }
 
-static void take_way(struct shmux__fill *f, bool past, uint32_t laps)
+static void take_way(struct shmux__fill *f, enum shmux__way way, uint32_t laps)
 {
 	/* Of the way before, some is still to be read. */
-	f->settling = past != f->past;
-	f->past = past;
-	f->best[past] = UINT64_MAX;
+	f->settling = way != f->way;
+	f->way = way;
+	f->best[way] = UINT64_MAX;
 	f->laps = laps;
+}
+
+/* The others take turns. */
+static enum shmux__way next_to_try(struct shmux__fill *f)
+{
+	do
+		f->tried = (enum shmux__way)((f->tried + 1u) % SHMUX__NR_WAYS);
+	while (f->tried == f->usual);
+	return f->tried;
 }
 
 void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
@@ -43,38 +51,41 @@ void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
 	uint64_t took = now - f->since;
 
 	f->since = now;
-	f->filled = 0;
+	f->sent = 0;
 	if (f->settling) {
 		f->settling = false;
 		return;
 	}
-	if (f->laps <= COUNTED && took < f->best[f->past])
-		f->best[f->past] = took;
+	if (f->laps <= COUNTED && took < f->best[f->way])
+		f->best[f->way] = took;
 	if (--f->laps)
 		return;
-	f->trying = !f->trying;
-	if (f->trying) {
-		take_way(f, !f->past, COUNTED);
-	} else if (f->best[f->past] < f->best[!f->past] / 8 * 7) {
+	if (f->way == f->usual) {
+		take_way(f, next_to_try(f), COUNTED);
+	} else if (f->best[f->way] < f->best[f->usual] / 8 * 7) {
+		f->usual = f->way;
 		f->run = RUN_MIN;
-		take_way(f, f->past, f->run);
+		take_way(f, f->way, f->run);
 	} else {
 		f->run = f->run < RUN_MAX / 2 ? f->run * 2 : RUN_MAX;
-		take_way(f, !f->past, f->run);
+		take_way(f, f->usual, f->run);
 	}
 }
 
-void shmux__fill(struct shmux__fill *f, void *dst, const void *src, size_t n)
+void shmux__fill(const struct shmux__fill *f, void *dst, const void *src,
+		 size_t n)
 {
-	if (!SHMUX_CAN_COPY_PAST || n < FILL_MIN) {
-		memcpy(dst, src, n);
-		return;
-	}
-	if (f->past)
+	if (f->way == SHMUX__WAY_PAST && n >= FILL_MIN)
 		shmux_copy_past(dst, src, n);
 	else
 		memcpy(dst, src, n);
-	f->filled += (uint32_t)n;
-	if (f->filled >= SHMUX__FILL_LAP)
+}
+
+void shmux__fill_sent(struct shmux__fill *f, size_t n)
+{
+	if (n < FILL_MIN)
+		return;
+	f->sent += (uint32_t)n;
+	if (f->sent >= SHMUX__FILL_LAP)
 		shmux__fill_lap(f, shmux_clock_now());
 }

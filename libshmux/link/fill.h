@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fill.h - filling chunks through the caches or past them, whichever is quicker */
+/* fill.h - which chunks to fill, and how, learned by what is quicker */
 #ifndef SHMUX_LINK_FILL_H
 #define SHMUX_LINK_FILL_H
 
@@ -7,21 +7,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/copy_past.h"
+
 /*
- * How one side fills its chunks. Where both ends share a CPU, or a cache that is
- * large, memcpy is quicker; where their caches are far apart, the other way is, by
- * as much as five times. Nothing says beforehand which it is, and where they run may
- * change: it is tried.
+ * The chunk that was freed last is still in our cache. Where the ends share that
+ * cache this is what counts; where each has one of its own, its lines are in the
+ * reader's, too, and have to be taken back one by one: then chunks in turn are
+ * quicker, by as much as four times, if they are more than those caches hold. And
+ * where the ends share no cache at all, what is copied past ours is.
+ */
+enum shmux__way {
+	SHMUX__WAY_HOT,		/* the chunk freed last, through the caches */
+	SHMUX__WAY_TURN,	/* chunks in turn, through the caches */
+	SHMUX__WAY_PAST,	/* chunks in turn, past the caches */
+};
+
+#if SHMUX_CAN_COPY_PAST
+#define SHMUX__NR_WAYS 3u
+#else
+#define SHMUX__NR_WAYS 2u
+#endif
+
+/*
+ * How one side fills its chunks. Nothing says beforehand where the ends run, and
+ * that may change: the ways are tried.
  */
 struct shmux__fill {
 	uint64_t since;		/* when the lap began, ns */
-	uint64_t best[2];	/* the shortest lap of each way that counts, ns */
-	uint32_t filled;	/* bytes, in this lap */
-	uint32_t laps;		/* to go, until the other way is tried or has been */
+	uint64_t best[3];	/* the shortest lap of each way that counts, ns */
+	uint32_t sent;		/* bytes, in this lap */
+	uint32_t laps;		/* to go, until another way is tried or has been */
 	uint32_t run;		/* laps from one trial to the next */
-	bool past;		/* the way that is taken */
-	bool trying;
-	bool settling;		/* this lap counts for neither */
+	enum shmux__way way;	/* that is taken */
+	enum shmux__way usual;	/* that was best, until now */
+	enum shmux__way tried;	/* last */
+	bool settling;		/* this lap counts for no way */
 };
 
 /* Bytes of a lap: more than is under way at once, most of the time. */
@@ -29,7 +49,12 @@ struct shmux__fill {
 
 void shmux__fill_init(struct shmux__fill *f);
 
-void shmux__fill(struct shmux__fill *f, void *dst, const void *src, size_t n);
+/* Copy to a chunk, as memcpy. */
+void shmux__fill(const struct shmux__fill *f, void *dst, const void *src,
+		 size_t n);
+
+/* A chunk of @n bytes is sent, whoever has filled it. */
+void shmux__fill_sent(struct shmux__fill *f, size_t n);
 
 /* A lap is over @now. */
 void shmux__fill_lap(struct shmux__fill *f, uint64_t now);

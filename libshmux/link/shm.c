@@ -339,7 +339,11 @@ static int shm_chunk_get(struct shmux__link *l, uint32_t size,
 			return -EPROTO;
 		l->behind = s->arena.nr_lent >= HOT_CHUNKS / 2;
 	}
-	block = shmux__arena_get_hot(&s->arena, order);
+	block = -1;
+	if (s->fill.way != SHMUX__WAY_HOT)
+		block = shmux__arena_get_in_turn(&s->arena, order);
+	if (block < 0)
+		block = shmux__arena_get_hot(&s->arena, order);
 	if (block < 0)
 		block = shmux__arena_get(&s->arena, order);
 	if (block < 0) {
@@ -373,6 +377,7 @@ static void shm_chunk_send(struct shmux__link *l, uint32_t flags, uint32_t id,
 		.len = len,
 	};
 
+	shmux__fill_sent(&s->fill, len);
 	shmux__arena_shrink(&s->arena, c->handle, order_of(len));
 	shmux__arena_lend(&s->arena, c->handle);
 	s->tx.kept--;

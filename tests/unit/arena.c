@@ -154,6 +154,19 @@ static void get_hot(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self
 	check_counts(_metadata, self);
 }
 
+/* If there is none, the place whose turn it is is not free. */
+static void get_in_turn(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self,
+			uint32_t order)
+{
+	int32_t block = shmux__arena_get_in_turn(&self->arena, order);
+
+	if (block >= 0) {
+		note_got(_metadata, self, (uint32_t)block, order);
+		EXPECT_EQ((uint32_t)block + (1u << order), self->arena.turn);
+	}
+	check_counts(_metadata, self);
+}
+
 static void shrink(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self, uint32_t i,
 		   uint32_t order)
 {
@@ -242,7 +255,7 @@ static void step(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self)
 	order = random_between(&self->random, 0, order);
 	if (self->nr_chunks)
 		i = random_between(&self->random, 0, self->nr_chunks - 1);
-	switch (random_between(&self->random, 0, 7)) {
+	switch (random_between(&self->random, 0, 8)) {
 	case 0:
 	case 1:
 		get(_metadata, self, order);
@@ -270,6 +283,9 @@ static void step(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self)
 			if (self->chunks[k].block == i && self->chunks[k].state == CHUNK_LENT)
 				return;
 		check_return_refused(_metadata, self, i);
+		break;
+	case 8:
+		get_in_turn(_metadata, self, order);
 		break;
 	}
 }
@@ -308,6 +324,8 @@ TEST_F(arena, chunk_larger_than_the_arena_is_refused)
 	EXPECT_EQ(-1, shmux__arena_get_hot(&self->arena, top_order(self) + 1));
 	EXPECT_EQ(-1, shmux__arena_get(&self->arena, 31));
 	EXPECT_EQ(-1, shmux__arena_get_hot(&self->arena, 31));
+	EXPECT_EQ(-1, shmux__arena_get_in_turn(&self->arena, top_order(self) + 1));
+	EXPECT_EQ(-1, shmux__arena_get_in_turn(&self->arena, 31));
 }
 
 TEST_F(arena, end_of_a_chunk_that_shrinks_can_be_had_again)
@@ -429,6 +447,43 @@ TEST(hot_get_neither_splits_nor_joins)
 	shmux__arena_put(&arena, 0);
 	EXPECT_EQ(-1, shmux__arena_get_hot(&arena, 4));
 	EXPECT_EQ(0, shmux__arena_get(&arena, 4));
+	shmux__arena_exit(&arena);
+}
+
+TEST(chunks_in_turn_lie_one_behind_the_other_and_begin_again_at_the_start)
+{
+	struct shmux__arena arena;
+	uint32_t at, lap;
+	int32_t block;
+
+	ASSERT_EQ(0, shmux__arena_init(&arena, 4 * SHMUX_ARENA_TURN));
+	for (lap = 0; lap < 3; lap++)
+		for (at = 0; at < SHMUX_ARENA_TURN; at += 16) {
+			block = shmux__arena_get_in_turn(&arena, 4);
+			ASSERT_EQ((int32_t)at, block);
+			shmux__arena_lend(&arena, (uint32_t)block);
+			ASSERT_EQ(0, shmux__arena_return(&arena, (uint32_t)block));
+		}
+	shmux__arena_exit(&arena);
+}
+
+TEST(chunk_in_turn_that_is_not_free_is_passed_over)
+{
+	struct shmux__arena arena;
+
+	ASSERT_EQ(0, shmux__arena_init(&arena, 64));
+	EXPECT_EQ(0, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(16, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(32, shmux__arena_get_in_turn(&arena, 4));
+	shmux__arena_put(&arena, 32);
+	shmux__arena_put(&arena, 0);
+	EXPECT_EQ(48, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(0, shmux__arena_get_in_turn(&arena, 3));
+	EXPECT_EQ(8, shmux__arena_get_in_turn(&arena, 3));
+	EXPECT_EQ(-1, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(32, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(-1, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(64, arena.nr_used);
 	shmux__arena_exit(&arena);
 }
 

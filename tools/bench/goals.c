@@ -175,7 +175,9 @@ static void print_oneway(const struct bench *b, FILE *out)
 	double batched = RATE("shmux", "oneway", 64, "spin", "copy", 64, "split");
 	double bulk = RATE("shmux", "oneway", 65536, "spin", "copy", 1, "split");
 	double bare = RATE("limit", "copy-stream", 65536, "spin", "copy", 0, "split");
+	double deep = RATE("limit", "copy-stream", 65536, "spin", "deep", 0, "split");
 	double past = RATE("limit", "copy-stream", 65536, "spin", "past", 0, "split");
+	double quickest = most(most(bare, deep), past);
 	double large = RATE("limit", "copy-stream", 16 << 20, "spin", "copy", 0, "split");
 	double large_past = RATE("limit", "copy-stream", 16 << 20, "spin", "past", 0, "split");
 
@@ -186,10 +188,10 @@ static void print_oneway(const struct bench *b, FILE *out)
 		    RATE("limit", "ring-oneway", 64, "spin", "copy", 64, "split"), AT_LEAST, 0.6);
 	print_ratio(out, "64 B one way, batches of 64 / ZeroMQ, split", batched,
 		    RATE("zeromq", "oneway", 64, "block", "copy", 1, "split"), AT_LEAST, 5);
-	print_ratio(out, "64 KB one way, copy / bare copying stream, the quicker one", bulk,
-		    most(bare, past), AT_LEAST, 0.9);
-	print_ratio(out, "64 KB one way, zero copy / bare copying stream",
-		    RATE("shmux", "oneway", 65536, "spin", "zerocopy", 1, "split"), bare,
+	print_ratio(out, "64 KB one way, copy / bare copying stream, the quickest", bulk,
+		    quickest, AT_LEAST, 0.9);
+	print_ratio(out, "64 KB one way, zero copy / bare copying stream, the quickest",
+		    RATE("shmux", "oneway", 65536, "spin", "zerocopy", 1, "split"), quickest,
 		    AT_LEAST, 1);
 	print_ratio(out, "64 KB one way, copy / AF_UNIX, split", bulk,
 		    RATE("af_unix", "oneway", 65536, "block", "copy", 1, "split"), AT_LEAST, 4);
