@@ -20,9 +20,6 @@
 #define FRAGMENT 16384u
 #define FRAGMENT_BEHIND 65536u
 
-/* Writes of up to so many bytes go without a chunk, in the link's pieces. */
-#define INLINE_ALL 8192u
-
 /*
  * Who finds no chunk waits so long, ns, for the peer to read and give some back,
  * before it asks for them: to give them back unread costs the peer a copy.
@@ -283,59 +280,94 @@ static void spent(struct shmux_stream *st, uint32_t had, uint32_t now)
 	st->s->counters.bytes_sent += now - had;
 }
 
+/* Send bytes without a chunk. Return: @n, or what it ran into. */
+SHMUX_INLINE ssize_t put_inline(struct shmux_stream *st, const char *buf,
+				uint32_t n, uint32_t fin, bool may_append)
+{
+	struct shmux__link *l = st->s->link;
+	int had, err;
+
+	if (may_append && !fin) {
+		had = shmux__link_append(l, st->id, buf, n);
+		if (had >= 0) {
+			spent(st, (uint32_t)had, (uint32_t)had + n);
+			return n;
+		}
+	}
+	err = shmux__link_send(l, SHMUX_FRAME_DATA, fin, st->id, buf, n);
+	if (err)
+		return err;
+	spent(st, 0, n);
+	return n;
+}
+
+/* Send the next piece of the @n bytes at @buf, which are more than one. */
+static ssize_t put_piece(struct shmux_stream *st, const char *buf, uint32_t n,
+			 bool may_append)
+{
+	struct shmux__link *l = st->s->link;
+	ssize_t sent = put_inline(st, buf, l->piece, 0, may_append);
+
+	/* What is no more than a piece by now has gone as good as already. */
+	if (sent > 0 && l->ops->pieces_sent)
+		l->ops->pieces_sent(l, n > 2 * l->piece ? l->piece : n);
+	return sent;
+}
+
+static ssize_t put_chunk(struct shmux_stream *st, const char *buf, uint32_t n,
+			 uint32_t fin)
+{
+	struct shmux__link *l = st->s->link;
+	uint32_t most = l->behind ? FRAGMENT_BEHIND : FRAGMENT;
+	struct shmux__chunk c;
+	int err;
+
+	if (most > l->chunk_max)
+		most = l->chunk_max;
+	if (n > most) {
+		n = most;
+		fin = 0;
+	}
+	err = l->ops->chunk_get(l, n, &c);
+	if (err)
+		return err;
+	l->ops->chunk_fill(l, c.data, buf, n);
+	l->ops->chunk_send(l, fin, st->id, &c, n);
+	l->frames_sent++;
+	spent(st, 0, n);
+	if (fin)
+		st->state |= STREAM_FIN_SENT;
+	return n;
+}
+
 /* Send some bytes of a byte stream. Return: how many, or what it ran into. */
 static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 			 bool last, unsigned int flags)
 {
 	struct shmux_session *s = st->s;
 	struct shmux__link *l = s->link;
+	bool may_append = s->corked || (flags & SHMUX_MORE) || !last;
 	uint32_t fin = last && (flags & SHMUX_FIN) ? SHMUX_FLAG_FIN : 0;
-	uint32_t n, most, credit = st->tx_credit;
-	struct shmux__chunk c;
-	int had, err;
+	uint32_t n, credit = st->tx_credit;
+	ssize_t sent;
 
 	if (credit < l->cost_min)
 		return NO_CREDIT;
 	n = len < credit ? (uint32_t)len : credit;
 	if (n < len)
 		fin = 0;
-	if (n <= INLINE_ALL || !l->chunk_max) {
-		if (n > l->piece) {
-			n = l->piece;
-			fin = 0;
-		}
-		if ((s->corked || (flags & SHMUX_MORE) || !last) && !fin) {
-			had = shmux__link_append(l, st->id, buf, n);
-			if (had >= 0) {
-				spent(st, (uint32_t)had, (uint32_t)had + n);
-				unblocked(st);
-				return n;
-			}
-		}
-		err = shmux__link_send(l, SHMUX_FRAME_DATA, fin, st->id, buf,
-				       n);
-		if (err)
-			return err;
+	if (n > l->pieces_max) {
+		sent = put_chunk(st, buf, n, fin);
+	} else if (n > l->piece) {
+		sent = put_piece(st, buf, n, may_append);
 	} else {
-		most = l->behind ? FRAGMENT_BEHIND : FRAGMENT;
-		if (most > l->chunk_max)
-			most = l->chunk_max;
-		if (n > most) {
-			n = most;
-			fin = 0;
-		}
-		err = l->ops->chunk_get(l, n, &c);
-		if (err)
-			return err;
-		l->ops->chunk_fill(l, c.data, buf, n);
-		l->ops->chunk_send(l, fin, st->id, &c, n);
-		l->frames_sent++;
+		sent = put_inline(st, buf, n, fin, may_append);
+		if (sent > 0 && fin)
+			st->state |= STREAM_FIN_SENT;
 	}
-	spent(st, 0, n);
-	unblocked(st);
-	if (fin)
-		st->state |= STREAM_FIN_SENT;
-	return n;
+	if (sent > 0)
+		unblocked(st);
+	return sent;
 }
 
 /*

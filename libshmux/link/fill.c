@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 
-#define FILL_MIN	4096u	/* bytes; fewer do not count */
 #define COUNTED		3u	/* laps of each way that are compared */
 #define RUN_MIN		8u
 #define RUN_MAX		512u
@@ -75,7 +74,7 @@ void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
 void shmux__fill(const struct shmux__fill *f, void *dst, const void *src,
 		 size_t n)
 {
-	if (f->way == SHMUX__WAY_PAST && n >= FILL_MIN)
+	if (f->way == SHMUX__WAY_PAST && n > SHMUX__FILL_MIN)
 		shmux_copy_past(dst, src, n);
 	else
 		memcpy(dst, src, n);
@@ -83,8 +82,6 @@ void shmux__fill(const struct shmux__fill *f, void *dst, const void *src,
 
 void shmux__fill_sent(struct shmux__fill *f, size_t n)
 {
-	if (n < FILL_MIN)
-		return;
 	f->sent += (uint32_t)n;
 	if (f->sent >= SHMUX__FILL_LAP)
 		shmux__fill_lap(f, shmux_clock_now());

@@ -44,6 +44,9 @@ struct shmux__fill {
 	bool settling;		/* this lap counts for no way */
 };
 
+/* Payload that is no longer does not count. */
+#define SHMUX__FILL_MIN 2048u
+
 /* Bytes of a lap: more than is under way at once, most of the time. */
 #define SHMUX__FILL_LAP (1024u * 1024)
 
@@ -53,7 +56,7 @@ void shmux__fill_init(struct shmux__fill *f);
 void shmux__fill(const struct shmux__fill *f, void *dst, const void *src,
 		 size_t n);
 
-/* A chunk of @n bytes is sent, whoever has filled it. */
+/* So much payload is sent, whoever has filled the chunk, or without one. */
 void shmux__fill_sent(struct shmux__fill *f, size_t n);
 
 /* A lap is over @now. */

@@ -74,6 +74,8 @@ struct shmux__link_ops {
 	/* Copy payload into a chunk, at @dst. */
 	void (*chunk_fill)(struct shmux__link *l, void *dst, const void *src,
 			   size_t n);
+	/* So much of a long write has gone in pieces. NULL: who cares. */
+	void (*pieces_sent)(struct shmux__link *l, uint32_t n);
 	/* Send the first @len bytes of a chunk. Cannot fail. */
 	void (*chunk_send)(struct shmux__link *l, uint32_t flags, uint32_t id,
 			   const struct shmux__chunk *c, uint32_t len);
@@ -183,12 +185,13 @@ struct shmux__link_ops {
 	void (*close)(struct shmux__link *l);
 };
 
-/* Constant once the link is open, but for @sleep_looks and the last two. */
+/* Constant once the link is open, but for @pieces_max, @sleep_looks and the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send; 4096 if with messages */
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t piece;			/* best length of one of a long write */
+	uint32_t pieces_max;		/* longest write that goes in those; may change */
 	uint32_t cost_min;		/* credit that the smallest frame costs */
 	uint32_t first_grant;		/* of us to streams, if the wire says; or 0 */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */

@@ -17,6 +17,7 @@
 #include "core/credit.h"
 #include "core/options.h"
 #include "core/rx.h"
+#include "link/shm.h"
 #include "link_socketpair.h"
 #include "pair.h"
 #include "pattern.h"
@@ -225,7 +226,8 @@ TEST_F(seam, bytes_go_both_ways)
 	close_stream(&st);
 }
 
-TEST_F(seam, write_of_any_length_arrives_whole)
+static void check_writes_of_any_length(struct __test_metadata *_metadata,
+				       FIXTURE_DATA(seam) *self)
 {
 	char out[5000], in[5000];
 	struct iovec iov = { .iov_base = in };
@@ -247,6 +249,32 @@ TEST_F(seam, write_of_any_length_arrives_whole)
 		ASSERT_EQ(-1, pattern_check(in, len, 0, len));
 	}
 	close_stream(&st);
+}
+
+TEST_F(seam, write_of_any_length_arrives_whole)
+{
+	check_writes_of_any_length(_metadata, self);
+}
+
+/* As if it had been learned, for good. */
+static void fill_by(struct shmux_session *s, enum shmux__way way)
+{
+	struct shmux__fill *f = &shmux__shm(s->link)->fill;
+
+	f->way = f->usual = way;
+	f->laps = UINT32_MAX;
+}
+
+TEST_F(seam, write_of_any_length_arrives_whole_however_chunks_are_filled)
+{
+	uint32_t way;
+
+	if (!variant->shm)
+		SKIP(return, "this link has no chunks");
+	for (way = 0; way < SHMUX__NR_WAYS; way++) {
+		fill_by(self->near, (enum shmux__way)way);
+		check_writes_of_any_length(_metadata, self);
+	}
 }
 
 /* Send @bulk from @from to @to. */
@@ -271,6 +299,41 @@ static void open_wide_stream(struct __test_metadata *_metadata, FIXTURE_DATA(sea
 		       (struct bulk){ .len = 16 * WINDOW, .piece = 900 });
 	EXPECT_LE(0, session_pump(self->far));
 	EXPECT_LE(0, session_pump(self->near));
+}
+
+static bool goes_in_a_chunk(struct __test_metadata *_metadata, FIXTURE_DATA(seam) *self,
+			    struct ends *st, size_t len)
+{
+	static const char out[4096];
+	uint64_t before, after, used;
+	char in[4096];
+
+	self->near->link->ops->arena(self->near->link, &before, &used);
+	EXPECT_EQ((ssize_t)len, shmux_stream_write(st->near, out, len));
+	self->near->link->ops->arena(self->near->link, &after, &used);
+	while (shmux_stream_try_read(st->far, in, sizeof(in)) > 0)
+		;
+	EXPECT_LE(0, session_pump(self->near));
+	return after != before;
+}
+
+TEST_F(seam, write_of_a_few_kilobytes_goes_in_a_chunk_where_those_in_turn_are_quicker)
+{
+	struct ends st;
+
+	if (!variant->shm)
+		SKIP(return, "this link has no chunks");
+	open_wide_stream(_metadata, self, &st);
+	fill_by(self->near, SHMUX__WAY_TURN);
+	/* It shows with the next that counts. */
+	goes_in_a_chunk(_metadata, self, &st, 2500);
+	EXPECT_TRUE(goes_in_a_chunk(_metadata, self, &st, 2500));
+	EXPECT_TRUE(goes_in_a_chunk(_metadata, self, &st, 2049));
+	EXPECT_FALSE(goes_in_a_chunk(_metadata, self, &st, 2048));
+	fill_by(self->near, SHMUX__WAY_HOT);
+	goes_in_a_chunk(_metadata, self, &st, 2500);
+	EXPECT_FALSE(goes_in_a_chunk(_metadata, self, &st, 2500));
+	close_stream(&st);
 }
 
 TEST_F(seam, large_transfer_arrives_in_order)
