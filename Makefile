@@ -249,6 +249,10 @@ $(BUILD)/obj/tests/preload/%.o: tests/preload/%.c $(BUILD)/.flags
 	$(say) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(base_flags) -D_GNU_SOURCE= -fPIC $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+$(BUILD)/obj/tests/count/%.o: tests/count/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
+	$(say) CC $<
+	$(call compile,$(unit_flags))
+
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/.flags | $(KSELFTEST_DIR)/kselftest_harness.h
 	$(say) CC $<
 	$(call compile,$(test_flags))

@@ -5,7 +5,8 @@
  * Both ends are in this process, and no call has anything to wait for, so that each
  * does the same every time. house/instructions.sh has valgrind count what is done in
  * one of the functions step_...(), by its name. One thread makes the session beside
- * this one, and has ended: the locks are those of a program that has had threads.
+ * this one, and has ended: the locks are those of a program that has had threads. How
+ * chunks are filled is not learned by time, but as the case says.
  *
  * Usage: instructions CASE NR
  */
@@ -16,6 +17,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "core/core.h"
+#include "link/shm.h"
 #include "pair.h"
 
 enum {
@@ -110,14 +113,25 @@ static const struct {
 	step_fn *near, *far;
 	unsigned long batch;
 	bool polls;
+	enum shmux__way way;
 } cases[] = {
-	{ "copy-64", 64, step_write, step_read, 1, false },
-	{ "batch-64", 64, step_send, step_read, 64, false },
-	{ "copy-4096", 4 * KIB, step_write, step_read, 1, false },
-	{ "copy-65536", 64 * KIB, step_write, step_read, 1, false },
-	{ "place-65536", 64 * KIB, step_submit, step_take, 1, false },
-	{ "event-64", 64, step_write, step_serve, 1, true },
+	{ "copy-64", 64, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "batch-64", 64, step_send, step_read, 64, false, SHMUX__WAY_HOT },
+	{ "copy-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "turn-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
+	{ "copy-65536", 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "turn-65536", 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
+	{ "place-65536", 64 * KIB, step_submit, step_take, 1, false, SHMUX__WAY_HOT },
+	{ "event-64", 64, step_write, step_serve, 1, true, SHMUX__WAY_HOT },
 };
+
+static void fill_by(struct shmux_session *s, enum shmux__way way)
+{
+	struct shmux__fill *f = &shmux__shm(s->link)->fill;
+
+	f->way = f->usual = way;
+	f->laps = UINT32_MAX;
+}
 
 static void open_both(struct both *both, bool polls)
 {
@@ -173,6 +187,7 @@ int main(int argc, char **argv)
 	}
 	both.size = cases[i].size;
 	open_both(&both, cases[i].polls);
+	fill_by(both.pair.session, cases[i].way);
 	for (; nr >= cases[i].batch; nr -= cases[i].batch)
 		pass_batch(&both, cases[i].near, cases[i].far, cases[i].batch);
 	close_both(&both);
