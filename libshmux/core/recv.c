@@ -385,6 +385,7 @@ ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
 	size_t done = 0, len;
 	char waste[512];
 	bool messages;
+	ssize_t ret;
 	int err = shmux__enter(s);
 
 	if (err)
@@ -413,8 +414,9 @@ ssize_t shmux_stream_discard(struct shmux_stream *st, size_t n)
 		err = recv_wait(st, &w, 0);
 	}
 	shmux__wait_end(&w);
+	ret = done || !err ? (ssize_t)done : end_of(st, err);
 	shmux__leave(s);
-	return done || !err ? (ssize_t)done : end_of(st, err);
+	return ret;
 }
 
 /* A view's private word. */
