@@ -356,8 +356,10 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 	n = len < credit ? (uint32_t)len : credit;
 	if (n < len)
 		fin = 0;
-	if (n > l->pieces_max) {
+	if (n > l->chunk_above) {
 		sent = put_chunk(st, buf, n, fin);
+		if (sent == NO_CHUNK && n <= l->pieces_max)
+			sent = put_piece(st, buf, n, may_append);
 	} else if (n > l->piece) {
 		sent = put_piece(st, buf, n, may_append);
 	} else {

@@ -170,26 +170,59 @@ int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order)
 	return split(a, block, (uint32_t)from, block, order);
 }
 
+/* Make one free chunk of those in a place, if they are free, all of them. */
+static bool gather(struct shmux__arena *a, uint32_t block, uint32_t order)
+{
+	uint32_t end = block + (1u << order), at;
+
+	for (at = block; at < end; at += 1u << a->blocks[at].order)
+		if (a->blocks[at].state != BLOCK_FREE)
+			return false;
+	for (at = block; at < end; at += 1u << a->blocks[at].order) {
+		unlink_block(a, at);
+		a->blocks[at].state = BLOCK_INSIDE;
+	}
+	push(a, block, order);
+	return true;
+}
+
+/* The order of the free chunk that begins at @block or has it inside, or -1. */
+static int32_t free_around(const struct shmux__arena *a, uint32_t block,
+			   uint32_t order)
+{
+	uint32_t from, at;
+
+	for (from = order; from <= a->top; from++) {
+		at = block & ~((1u << from) - 1);
+		if (a->blocks[at].state == BLOCK_FREE &&
+		    a->blocks[at].order == from)
+			return (int32_t)from;
+	}
+	return -1;
+}
+
 int32_t shmux__arena_get_in_turn(struct shmux__arena *a, uint32_t order)
 {
-	uint32_t size, from, at, block;
-	uint32_t end = a->nr_blocks < SHMUX_ARENA_TURN ? a->nr_blocks :
-							 SHMUX_ARENA_TURN;
+	uint32_t end = a->nr_blocks / 2, size, block;
+	int32_t from;
 
 	if (order > a->top)
 		return -1;
+	if (end > SHMUX_ARENA_TURN)
+		end = SHMUX_ARENA_TURN;
 	size = 1u << order;
 	block = (a->turn + size - 1) & ~(size - 1);
 	if (block + size > end)
 		block = 0;
 	a->turn = block + size;
-	for (from = order; from <= a->top; from++) {
-		at = block & ~((1u << from) - 1);
-		if (a->blocks[at].state == BLOCK_FREE &&
-		    a->blocks[at].order == from)
-			return split(a, at, from, block, order);
+	from = free_around(a, block, order);
+	if (from < 0) {
+		if (block + size > a->nr_blocks || !gather(a, block, order))
+			return -1;
+		from = (int32_t)order;
 	}
-	return -1;
+	return split(a, block & ~((1u << from) - 1), (uint32_t)from, block,
+		     order);
 }
 
 bool shmux__arena_has(struct shmux__arena *a, uint32_t order)

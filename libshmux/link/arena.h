@@ -17,7 +17,10 @@
 
 #define SHMUX_ARENA_ORDERS 20
 
-/* Blocks that are used in turn: 2 MiB, more than most cores have of L2. */
+/*
+ * Blocks that are used in turn, if they are no more than half of the arena: 2 MiB,
+ * more than most cores have of L2.
+ */
 #define SHMUX_ARENA_TURN 512u
 
 struct shmux__arena_block;
@@ -44,9 +47,9 @@ static inline uint32_t shmux__arena_order(uint32_t nr_blocks)
 
 /*
  * Reserve a chunk. The first looks only at free chunks of just this order; the
- * second also splits larger and joins smaller ones; the third takes the one whose
- * turn it is, or, if that is not free, none, and another's turn is next. Return:
- * its first block, or -1 if there is none.
+ * second also splits larger and joins smaller ones; the third takes the place
+ * whose turn it is, or, if that is not free, none, and another's turn is next.
+ * Return: its first block, or -1 if there is none.
  */
 int32_t shmux__arena_get_hot(struct shmux__arena *a, uint32_t order);
 int32_t shmux__arena_get(struct shmux__arena *a, uint32_t order);

@@ -5,7 +5,8 @@
  * What counts is neither our copying nor the peer's but how soon the next megabyte
  * is through, with all that both sides do. So laps are timed, some of the way that
  * was best, then some of one of the others; the shortest of each is the one amid
- * which nobody dawdled. A trial that was lost makes the next one rarer.
+ * which nobody dawdled. A trial that was lost makes the next one rarer. One that was
+ * won is repeated: laps of who waits for something else differ by chance.
  */
 #include "link/fill.h"
 
@@ -21,7 +22,7 @@ void shmux__fill_init(struct shmux__fill *f)
 {
 	*f = (struct shmux__fill){
 		.best = { UINT64_MAX, UINT64_MAX, UINT64_MAX },
-		.laps = COUNTED,
+		.laps = SHMUX__FILL_FIRST,
 		.run = RUN_MIN,
 		.settling = true,
 	};
@@ -39,6 +40,8 @@ static void take_way(struct shmux__fill *f, enum shmux__way way, uint32_t laps)
 /* The others take turns. */
 static enum shmux__way next_to_try(struct shmux__fill *f)
 {
+	if (f->won)
+		return f->tried;
 	do
 		f->tried = (enum shmux__way)((f->tried + 1u) % SHMUX__NR_WAYS);
 	while (f->tried == f->usual);
@@ -49,6 +52,9 @@ void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
 {
 	uint64_t took = now - f->since;
 
+	/* The last chunk may be a large one. */
+	if (f->sent > SHMUX__FILL_LAP)
+		took = took * SHMUX__FILL_LAP / f->sent;
 	f->since = now;
 	f->sent = 0;
 	if (f->settling) {
@@ -61,12 +67,15 @@ void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
 		return;
 	if (f->way == f->usual) {
 		take_way(f, next_to_try(f), COUNTED);
-	} else if (f->best[f->way] < f->best[f->usual] / 8 * 7) {
-		f->usual = f->way;
-		f->run = RUN_MIN;
-		take_way(f, f->way, f->run);
-	} else {
+	} else if (f->best[f->way] >= f->best[f->usual] / 8 * 7) {
 		f->run = f->run < RUN_MAX / 2 ? f->run * 2 : RUN_MAX;
+		f->won = false;
+		take_way(f, f->usual, f->run);
+	} else {
+		f->run = RUN_MIN;
+		if (f->won)
+			f->usual = f->way;
+		f->won = !f->won;
 		take_way(f, f->usual, f->run);
 	}
 }

@@ -41,14 +41,18 @@ struct shmux__fill {
 	enum shmux__way way;	/* that is taken */
 	enum shmux__way usual;	/* that was best, until now */
 	enum shmux__way tried;	/* last */
+	bool won;		/* a trial that is to be repeated at once */
 	bool settling;		/* this lap counts for no way */
 };
 
-/* Payload that is no longer does not count. */
+/* Chunks with no more payload do not count. */
 #define SHMUX__FILL_MIN 2048u
 
-/* Bytes of a lap: more than is under way at once, most of the time. */
-#define SHMUX__FILL_LAP (1024u * 1024)
+/* Bytes of a lap, or some more: as many as are under way at once, most of the time. */
+#define SHMUX__FILL_LAP (1u << 20)
+
+/* Laps before anything is tried: who sends less uses the memory of the first way. */
+#define SHMUX__FILL_FIRST 8u
 
 void shmux__fill_init(struct shmux__fill *f);
 

@@ -185,13 +185,14 @@ struct shmux__link_ops {
 	void (*close)(struct shmux__link *l);
 };
 
-/* Constant once the link is open, but for @pieces_max, @sleep_looks and the last two. */
+/* Constant once the link is open, but for @chunk_above, @sleep_looks and the last two. */
 struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send; 4096 if with messages */
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t piece;			/* best length of one of a long write */
-	uint32_t pieces_max;		/* longest write that goes in those; may change */
+	uint32_t pieces_max;		/* longest write that never waits for a chunk */
+	uint32_t chunk_above;		/* longer ones go in a chunk; may change */
 	uint32_t cost_min;		/* credit that the smallest frame costs */
 	uint32_t first_grant;		/* of us to streams, if the wire says; or 0 */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */

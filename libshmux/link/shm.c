@@ -234,7 +234,7 @@ int shmux__shm_open(struct shmux__region *region,
 	 */
 	s->link.chunks_kept = own.ring_slots / 8 * 3;
 	s->link.piece = at_most(PIECE, s->link.inline_max);
-	s->link.pieces_max = PIECES_MAX;
+	s->link.pieces_max = s->link.chunk_above = PIECES_MAX;
 	s->link.cost_min = SHMUX_CREDIT_MIN;
 	s->link.chunk_max = own.arena_size / 4;
 	s->link.chunk_max = 1u << (31 - __builtin_clz(s->link.chunk_max));
@@ -375,8 +375,8 @@ static void shm_chunk_fill(struct shmux__link *l, void *dst, const void *src,
 static void passed(struct shmux__shm *s, uint32_t n)
 {
 	shmux__fill_sent(&s->fill, n);
-	s->link.pieces_max = s->fill.way == SHMUX__WAY_HOT ? PIECES_MAX :
-							     SHMUX__FILL_MIN;
+	s->link.chunk_above = s->fill.way == SHMUX__WAY_HOT ? PIECES_MAX :
+							      SHMUX__FILL_MIN;
 }
 
 static void shm_pieces_sent(struct shmux__link *l, uint32_t n)

@@ -154,15 +154,18 @@ static void get_hot(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self
 	check_counts(_metadata, self);
 }
 
-/* If there is none, the place whose turn it is is not free. */
+/* If there is none, the place whose turn it was is not free. */
 static void get_in_turn(struct __test_metadata *_metadata, FIXTURE_DATA(arena) *self,
 			uint32_t order)
 {
 	int32_t block = shmux__arena_get_in_turn(&self->arena, order);
+	uint32_t size = 1u << order;
 
 	if (block >= 0) {
 		note_got(_metadata, self, (uint32_t)block, order);
-		EXPECT_EQ((uint32_t)block + (1u << order), self->arena.turn);
+		EXPECT_EQ((uint32_t)block + size, self->arena.turn);
+	} else if (order <= self->arena.top) {
+		EXPECT_FALSE(is_free(self, self->arena.turn - size, order));
 	}
 	check_counts(_metadata, self);
 }
@@ -471,7 +474,7 @@ TEST(chunk_in_turn_that_is_not_free_is_passed_over)
 {
 	struct shmux__arena arena;
 
-	ASSERT_EQ(0, shmux__arena_init(&arena, 64));
+	ASSERT_EQ(0, shmux__arena_init(&arena, 128));
 	EXPECT_EQ(0, shmux__arena_get_in_turn(&arena, 4));
 	EXPECT_EQ(16, shmux__arena_get_in_turn(&arena, 4));
 	EXPECT_EQ(32, shmux__arena_get_in_turn(&arena, 4));
@@ -484,6 +487,35 @@ TEST(chunk_in_turn_that_is_not_free_is_passed_over)
 	EXPECT_EQ(32, shmux__arena_get_in_turn(&arena, 4));
 	EXPECT_EQ(-1, shmux__arena_get_in_turn(&arena, 4));
 	EXPECT_EQ(64, arena.nr_used);
+	shmux__arena_exit(&arena);
+}
+
+TEST(chunks_in_turn_are_of_one_half_of_a_small_arena)
+{
+	struct shmux__arena arena;
+
+	ASSERT_EQ(0, shmux__arena_init(&arena, 16));
+	EXPECT_EQ(0, shmux__arena_get_in_turn(&arena, 2));
+	EXPECT_EQ(4, shmux__arena_get_in_turn(&arena, 2));
+	EXPECT_EQ(-1, shmux__arena_get_in_turn(&arena, 2));
+	EXPECT_EQ(8, shmux__arena_get(&arena, 3));
+	shmux__arena_exit(&arena);
+}
+
+TEST(small_chunks_in_turn_leave_room_for_large_ones_once_they_are_back)
+{
+	struct shmux__arena arena;
+	uint32_t at;
+
+	ASSERT_EQ(0, shmux__arena_init(&arena, 4 * SHMUX_ARENA_TURN));
+	for (at = 0; at < SHMUX_ARENA_TURN; at++)
+		ASSERT_EQ((int32_t)at, shmux__arena_get_in_turn(&arena, 0));
+	for (at = 0; at < SHMUX_ARENA_TURN; at++)
+		if (at != 100)
+			shmux__arena_put(&arena, at);
+	for (at = 0; at < SHMUX_ARENA_TURN; at += 16)
+		ASSERT_EQ(at == 96 ? -1 : (int32_t)at, shmux__arena_get_in_turn(&arena, 4));
+	EXPECT_EQ(SHMUX_ARENA_TURN - 15, arena.nr_used);
 	shmux__arena_exit(&arena);
 }
 

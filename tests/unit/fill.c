@@ -59,11 +59,17 @@ TEST_F(fill, begins_with_the_chunk_that_was_freed_last)
 	EXPECT_EQ(SHMUX__WAY_HOT, self->fill.way);
 }
 
+TEST_F(fill, tries_nothing_else_at_first)
+{
+	takes(self, 500, 100, 100);
+	EXPECT_EQ(SHMUX__FILL_FIRST, laps(self, SHMUX__FILL_FIRST, SHMUX__WAY_HOT));
+}
+
 TEST_F(fill, finds_that_chunks_in_turn_are_quicker)
 {
 	takes(self, 500, 100, 200);
-	/* Known after eight laps, and then all but a few trials. */
-	laps(self, 8, SHMUX__WAY_HOT);
+	/* Known after two trials, and then all but a few more. */
+	laps(self, SHMUX__FILL_FIRST + 24, SHMUX__WAY_HOT);
 	EXPECT_TRUE(settles_for(self, SHMUX__WAY_TURN));
 }
 
@@ -73,7 +79,7 @@ TEST_F(fill, finds_that_past_the_caches_is_quicker)
 		SKIP(return, "this processor has no such stores here");
 	takes(self, 500, 300, 100);
 	/* After what it has found at first. */
-	laps(self, 24, SHMUX__WAY_HOT);
+	laps(self, SHMUX__FILL_FIRST + 48, SHMUX__WAY_HOT);
 	EXPECT_TRUE(settles_for(self, SHMUX__WAY_PAST));
 }
 
@@ -82,7 +88,7 @@ TEST_F(fill, finds_that_past_the_caches_is_quicker_where_turns_make_no_differenc
 	if (!SHMUX_CAN_COPY_PAST)
 		SKIP(return, "this processor has no such stores here");
 	takes(self, 500, 500, 100);
-	laps(self, 36, SHMUX__WAY_HOT);
+	laps(self, SHMUX__FILL_FIRST + 60, SHMUX__WAY_HOT);
 	EXPECT_TRUE(settles_for(self, SHMUX__WAY_PAST));
 }
 
@@ -128,6 +134,37 @@ TEST_F(fill, is_not_misled_by_laps_in_which_somebody_dawdled)
 		turn += laps(self, 1, SHMUX__WAY_TURN);
 	}
 	EXPECT_LT(LAPS * 95 / 100, turn);
+}
+
+/* Its laps take as long as its caller likes, which is now and then a little more. */
+TEST_F(fill, does_not_change_for_what_happens_once)
+{
+	enum shmux__way before = SHMUX__WAY_HOT;
+	uint32_t n, trials = 0, hot = 0;
+
+	takes(self, 100, 100, 100);
+	for (n = 0; n < LAPS; n++) {
+		/* Every other trial is lucky. */
+		if (before == SHMUX__WAY_HOT && self->fill.way != before)
+			trials++;
+		self->takes[SHMUX__WAY_TURN] = self->takes[SHMUX__WAY_PAST] =
+			trials % 2 ? 100 : 50;
+		before = self->fill.way;
+		hot += laps(self, 1, SHMUX__WAY_HOT);
+	}
+	EXPECT_LT(4, trials);
+	EXPECT_LT(LAPS / 2, hot);
+	EXPECT_EQ(SHMUX__WAY_HOT, self->fill.usual);
+}
+
+TEST_F(fill, counts_a_lap_of_more_bytes_as_one)
+{
+	self->fill.laps = 1;
+	self->fill.settling = false;
+	self->fill.since = 1000;
+	self->fill.sent = 4 * SHMUX__FILL_LAP;
+	shmux__fill_lap(&self->fill, 1000 + 4 * 250);
+	EXPECT_EQ(250, self->fill.best[SHMUX__WAY_HOT]);
 }
 
 TEST_F(fill, counts_the_lap_in_which_the_way_changed_for_none)

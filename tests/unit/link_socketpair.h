@@ -519,6 +519,7 @@ link_socketpair_open(int fd, enum shmux_role role, const struct shmux_session_op
 	p->link.chunk_max = 0;
 	p->link.piece = LINK_SOCKETPAIR_INLINE_MAX;
 	p->link.pieces_max = UINT32_MAX;
+	p->link.chunk_above = UINT32_MAX;
 	p->link.cost_min = SHMUX_CREDIT_MIN;
 	p->link.peer_first_grant = options->first_grant;
 	p->link.features = SHMUX_FEATURES;

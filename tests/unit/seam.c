@@ -336,6 +336,41 @@ TEST_F(seam, write_of_a_few_kilobytes_goes_in_a_chunk_where_those_in_turn_are_qu
 	close_stream(&st);
 }
 
+/* Who has them may be who writes, and submit them only then. */
+TEST_F(seam, write_of_a_few_kilobytes_does_not_wait_for_chunks_that_are_kept)
+{
+	static const size_t lens[] = { 2049, 2500, 2200 };
+	char out[3000] = "", in[3000];
+	struct shmux_span spans[8];
+	struct ends st, keeps[2];
+	uint64_t lent, used;
+	size_t i, n = 0;
+
+	if (!variant->shm)
+		SKIP(return, "this link has no chunks");
+	open_wide_stream(_metadata, self, &st);
+	open_wide_stream(_metadata, self, &keeps[0]);
+	open_wide_stream(_metadata, self, &keeps[1]);
+	fill_by(self->near, SHMUX__WAY_TURN);
+	goes_in_a_chunk(_metadata, self, &st, 2500);
+	for (n = 0; n < 4; n++)
+		ASSERT_EQ(0, shmux_stream_reserve(keeps[n / 2].near, 16384, &spans[n],
+						  SHMUX_NOWAIT));
+	self->near->link->ops->arena(self->near->link, &lent, &used);
+	ASSERT_EQ(self->options.arena_size, used);
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		EXPECT_EQ((ssize_t)lens[i], shmux_stream_try_write(st.near, out, lens[i]));
+		while (shmux_stream_try_read(st.far, in, sizeof(in)) > 0)
+			;
+		EXPECT_LE(0, session_pump(self->near));
+	}
+	for (n = 0; n < 4; n++)
+		shmux_stream_cancel(keeps[n / 2].near, &spans[n]);
+	close_stream(&keeps[0]);
+	close_stream(&keeps[1]);
+	close_stream(&st);
+}
+
 TEST_F(seam, large_transfer_arrives_in_order)
 {
 	struct ends st;
