@@ -192,7 +192,7 @@ struct shmux__link {
 	uint32_t append_max;		/* longest frame that append makes */
 	uint32_t piece;			/* best length of one of a long write */
 	uint32_t pieces_max;		/* longest write that never waits for a chunk */
-	uint32_t chunk_above;		/* longer ones go in a chunk; may change */
+	uint32_t chunk_above;		/* longer ones go in a chunk, if there are any; may change */
 	uint32_t cost_min;		/* credit that the smallest frame costs */
 	uint32_t first_grant;		/* of us to streams, if the wire says; or 0 */
 	uint32_t chunk_max;		/* largest chunk, bytes; 0: there are none */
