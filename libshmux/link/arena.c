@@ -211,13 +211,15 @@ int32_t shmux__arena_get_in_turn(struct shmux__arena *a, uint32_t order)
 	if (end > SHMUX_ARENA_TURN)
 		end = SHMUX_ARENA_TURN;
 	size = 1u << order;
+	if (size > end)
+		return -1;
 	block = (a->turn + size - 1) & ~(size - 1);
 	if (block + size > end)
 		block = 0;
 	a->turn = block + size;
 	from = free_around(a, block, order);
 	if (from < 0) {
-		if (block + size > a->nr_blocks || !gather(a, block, order))
+		if (!gather(a, block, order))
 			return -1;
 		from = (int32_t)order;
 	}

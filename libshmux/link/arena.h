@@ -18,8 +18,8 @@
 #define SHMUX_ARENA_ORDERS 20
 
 /*
- * Blocks that are used in turn, if they are no more than half of the arena: 2 MiB,
- * more than most cores have of L2.
+ * So many blocks are used in turn, or half of the arena if that is less: 2 MiB, more
+ * than most cores have of L2.
  */
 #define SHMUX_ARENA_TURN 512u
 

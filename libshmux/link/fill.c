@@ -68,14 +68,17 @@ void shmux__fill_lap(struct shmux__fill *f, uint64_t now)
 	if (f->way == f->usual) {
 		take_way(f, next_to_try(f), COUNTED);
 	} else if (f->best[f->way] >= f->best[f->usual] / 8 * 7) {
-		f->run = f->run < RUN_MAX / 2 ? f->run * 2 : RUN_MAX;
+		if (!f->won)
+			f->run = f->run < RUN_MAX / 2 ? f->run * 2 : RUN_MAX;
 		f->won = false;
 		take_way(f, f->usual, f->run);
+	} else if (!f->won) {
+		f->won = true;
+		take_way(f, f->usual, RUN_MIN);
 	} else {
+		f->won = false;
+		f->usual = f->way;
 		f->run = RUN_MIN;
-		if (f->won)
-			f->usual = f->way;
-		f->won = !f->won;
 		take_way(f, f->usual, f->run);
 	}
 }

@@ -41,17 +41,20 @@ struct shmux__fill {
 	enum shmux__way way;	/* that is taken */
 	enum shmux__way usual;	/* that was best, until now */
 	enum shmux__way tried;	/* last */
-	bool won;		/* a trial that is to be repeated at once */
+	bool won;		/* the last trial, which is to be repeated soon */
 	bool settling;		/* this lap counts for no way */
 };
 
-/* Chunks with no more payload do not count. */
+/* Chunks with no more payload do not count; the ring is as quick for it. */
 #define SHMUX__FILL_MIN 2048u
 
 /* Bytes of a lap, or some more: as many as are under way at once, most of the time. */
 #define SHMUX__FILL_LAP (1u << 20)
 
-/* Laps before anything is tried: who sends less uses the memory of the first way. */
+/*
+ * Laps that count before anything is tried: who sends less uses no more memory than
+ * the first way does.
+ */
 #define SHMUX__FILL_FIRST 8u
 
 void shmux__fill_init(struct shmux__fill *f);

@@ -427,7 +427,7 @@ SHMUX_API void shmux_session_peer(const struct shmux_session *s,
  * @kicks_sent, @kicks_received: doorbells; a kick sent is a system call
  * @sleeps: times a call of ours slept in the kernel
  * @credit_stalls: times a write found too little credit
- * @room_stalls: times a call found no ring room or no chunk
+ * @room_stalls: times a call found no ring room, or no chunk that it needed
  * @streams_open: now, as shmux_session_drain() counts them
  * @streams_opened: by either side, ever
  * @accept_depth: streams waiting to be accepted now
