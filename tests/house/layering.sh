@@ -18,7 +18,7 @@ layer_of()
 	tools/*) layer=tools ;;
 	examples/raw-device.c) layer=raw ;;
 	examples/*) layer=examples ;;
-	tests/unit/* | tests/trust/* | tests/fuzz/*) layer=unit ;;
+	tests/unit/* | tests/trust/* | tests/fuzz/* | tests/count/*) layer=unit ;;
 	tests/*) layer=tests ;;
 	*) layer=unknown ;;
 	esac
