@@ -139,6 +139,7 @@ int shmux__wire_open(struct shmux__wire *w, int in, int out)
 
 	err = open_both(w, in, out);
 	w->brings_fds = !err && w->in_is_socket && brings_fds(w->in);
+	w->forbidden = w->brings_fds && shmux__stray_forbid(w->in);
 	if (w->brings_fds)
 		widen(w->out);
 	if (in >= 0 && (err || w->in != in))
@@ -149,14 +150,23 @@ int shmux__wire_open(struct shmux__wire *w, int in, int out)
 	return err;
 }
 
-static ssize_t read_socket(int fd, const struct iovec *iov, int nr)
+static ssize_t read_socket(struct shmux__wire *w, const struct iovec *iov, int nr,
+			   int flags)
 {
 	struct msghdr msg = {
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = (size_t)nr,
 	};
+	ssize_t n;
 
-	return recvmsg(fd, &msg, MSG_DONTWAIT);
+	if (!w->brings_fds)
+		return nr == 1 ? recv(w->in, iov->iov_base, iov->iov_len, flags) :
+				 recvmsg(w->in, &msg, flags);
+	n = shmux__stray_recv(w->in, iov, nr, flags);
+	/* What came before it was forbidden has been taken. */
+	if (n < 0 && errno == EAGAIN && w->forbidden)
+		w->brings_fds = false;
+	return n;
 }
 
 ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr)
@@ -165,12 +175,8 @@ ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr)
 	ssize_t n;
 
 	do {
-		if (w->brings_fds)
-			n = shmux__stray_recv(w->in, iov, nr);
-		else if (w->in_is_socket)
-			n = read_socket(w->in, iov, nr);
-		else
-			n = readv(w->in, iov, nr);
+		n = w->in_is_socket ? read_socket(w, iov, nr, MSG_DONTWAIT) :
+				      readv(w->in, iov, nr);
 	} while (n < 0 && errno == EINTR);
 	/* A terminal that has hung up says EIO, a socket ECONNRESET. */
 	if (n < 0)
@@ -181,8 +187,9 @@ ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr)
 
 ssize_t shmux__wire_wait(struct shmux__wire *w, void *buf, size_t size)
 {
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	int saved = errno;
-	ssize_t n = recv(w->in, buf, size, 0);
+	ssize_t n = read_socket(w, &iov, 1, 0);
 
 	if (n < 0)
 		n = errno == EAGAIN || errno == EINTR ? -errno : 0;
@@ -220,8 +227,12 @@ static ssize_t write_socket(int fd, const struct iovec *iov, int nr)
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = (size_t)nr,
 	};
-	ssize_t n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	ssize_t n;
 
+	/* Of one piece the kernel need not fetch a description first. */
+	n = nr == 1 ? send(fd, iov->iov_base, iov->iov_len, flags) :
+		      sendmsg(fd, &msg, flags);
 	return n < 0 ? -errno : n;
 }
 

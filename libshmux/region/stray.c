@@ -95,7 +95,7 @@ int shmux__stray_drain(int socket, int max)
 	return drain(socket, max, true);
 }
 
-ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr)
+ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr, int flags)
 {
 	union {
 		char bytes[SHMUX_STRAY_SPACE];
@@ -107,7 +107,7 @@ ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(socket, &msg, flags | MSG_CMSG_CLOEXEC);
 
 	if (n >= 0 && msg.msg_controllen)
 		close_all(&msg);

@@ -33,8 +33,8 @@ void shmux__stray_close(int fd);
  */
 int shmux__stray_drain(int socket, int max);
 
-/* As readv(2), without waiting, and close what came along. */
-ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr);
+/* As readv(2), with @flags of recv(2), and close what came along. */
+ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr, int flags);
 
 /* Let no more come with what is sent from now on. Return: whether that is so. */
 bool shmux__stray_forbid(int socket);

@@ -607,6 +607,33 @@ TEST_F(path, descriptors_that_a_client_sends_along_are_closed_without_waiting)
 	close(fd);
 }
 
+TEST_F(path, descriptors_that_come_to_a_call_asleep_are_closed_without_waiting)
+{
+	static const char opening[] = "\0\1\0\1\0\0\0\1\0\0\0\0";
+	const struct shmux_session_options session = { .size = sizeof(session),
+						       .spin = SHMUX_SPIN_NONE };
+	const struct shmux_listener_options options = { .size = sizeof(options),
+							.session = &session };
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	int listening, fd;
+	uint64_t before;
+
+	ASSERT_EQ(0, shmux_listener_open(self->address, &options, &self->listener));
+	fd = connect_raw(self->address);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(send_with(fd, lingering_socket(&listening)));
+	ASSERT_EQ(12, write(fd, opening, 12));
+	before = shmux_now();
+	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
+	ASSERT_EQ(0, shmux_session_accept(s, 0, &st));
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	shmux_stream_close(st);
+	shmux_session_close(s, 0);
+	close(listening);
+	close(fd);
+}
+
 /* --- by port alone --------------------------------------------------------------- */
 
 /* A socket that does not accept any more, and the address of it. */
