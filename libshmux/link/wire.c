@@ -139,9 +139,10 @@ int shmux__wire_open(struct shmux__wire *w, int in, int out)
 
 	err = open_both(w, in, out);
 	w->brings_fds = !err && w->in_is_socket && brings_fds(w->in);
-	w->forbidden = w->brings_fds && shmux__stray_forbid(w->in);
-	if (w->brings_fds)
+	if (w->brings_fds) {
+		shmux__stray_inline(w->in);
 		widen(w->out);
+	}
 	if (in >= 0 && (err || w->in != in))
 		close(in);
 	if (out >= 0 && out != in && (err || w->out != out))
@@ -157,16 +158,9 @@ static ssize_t read_socket(struct shmux__wire *w, const struct iovec *iov, int n
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = (size_t)nr,
 	};
-	ssize_t n;
 
-	if (!w->brings_fds)
-		return nr == 1 ? recv(w->in, iov->iov_base, iov->iov_len, flags) :
-				 recvmsg(w->in, &msg, flags);
-	n = shmux__stray_recv(w->in, iov, nr, flags);
-	/* What came before it was forbidden has been taken. */
-	if (n < 0 && errno == EAGAIN && w->forbidden)
-		w->brings_fds = false;
-	return n;
+	return w->brings_fds ? shmux__stray_recv(w->in, iov, nr, flags) :
+			       recvmsg(w->in, &msg, flags);
 }
 
 ssize_t shmux__wire_read(struct shmux__wire *w, const struct iovec *iov, int nr)
@@ -288,8 +282,12 @@ void shmux__wire_close(struct shmux__wire *w)
 
 	if (w->brings_fds)
 		shmux__stray_shutdown(w->in);
-	if (w->out != w->in)
+	if (w->out != w->in) {
+		/* What is sent to it nobody reads. */
+		if (w->out_is_socket && brings_fds(w->out))
+			shmux__stray_shutdown(w->out);
 		close(w->out);
+	}
 	close(w->in);
 	errno = saved;
 }

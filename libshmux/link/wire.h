@@ -4,9 +4,8 @@
  *
  * Others may share the descriptions: none of their flags is changed. A socket is
  * told with each call not to block; a pipe or a terminal is opened anew, through
- * /proc, for a description of our own. Nobody is sent a SIGPIPE. A Unix socket lets
- * no descriptors come with what is sent to it from now on, where the kernel can; those
- * that come are closed, so that who sent them cannot have that take long.
+ * /proc, for a description of our own. Nobody is sent a SIGPIPE. Descriptors that
+ * come along are closed, so that who sent them cannot have that take long.
  */
 #ifndef SHMUX_LINK_WIRE_H
 #define SHMUX_LINK_WIRE_H
@@ -18,8 +17,7 @@
 struct shmux__wire {
 	int in, out;		/* may be the same */
 	bool in_is_socket, out_is_socket;
-	bool brings_fds;	/* @in: the peer may send, or has sent, descriptors along */
-	bool forbidden;		/* but not among what it sends now */
+	bool brings_fds;	/* @in: the peer may send descriptors along */
 };
 
 /*

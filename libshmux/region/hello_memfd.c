@@ -123,6 +123,8 @@ static int check_socket(int fd, int *type)
 		return -EINVAL;
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC))
 		return -errno;
+	if (*type == SOCK_STREAM)
+		shmux__stray_inline(fd);
 	return 0;
 }
 

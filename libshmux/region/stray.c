@@ -114,6 +114,13 @@ ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr, int flags
 	return n;
 }
 
+void shmux__stray_inline(int socket)
+{
+	const int on = 1;
+
+	setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
 bool shmux__stray_forbid(int socket)
 {
 #ifdef SO_PASSRIGHTS
@@ -137,5 +144,6 @@ void shmux__stray_shutdown(int socket)
 	/* Nothing more comes; every packet, also an empty one, brings something. */
 	shutdown(socket, SHUT_RDWR);
 	setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	shmux__stray_inline(socket);
 	drain(socket, LEFT_MAX, type != SOCK_STREAM);
 }

@@ -36,6 +36,12 @@ int shmux__stray_drain(int socket, int max);
 /* As readv(2), with @flags of recv(2), and close what came along. */
 ssize_t shmux__stray_recv(int socket, const struct iovec *iov, int nr, int flags);
 
+/*
+ * Have urgent bytes (MSG_OOB) come among the others: a read that passes one over has the
+ * kernel drop what came with it.
+ */
+void shmux__stray_inline(int socket);
+
 /* Let no more come with what is sent from now on. Return: whether that is so. */
 bool shmux__stray_forbid(int socket);
 

@@ -551,11 +551,12 @@ static int lingering_socket(int *listening)
 	return fd;
 }
 
-/* Send a ping of yamux, and that descriptor with it, which we close. */
-static bool send_with(int socket, int fd)
+static const char ping[] = "\0\2\0\1\0\0\0\0\0\0\0\7";
+
+/* Send @nr bytes, and that descriptor with them, which we close. */
+static bool send_with(int socket, const char *bytes, size_t nr, int fd, int flags)
 {
-	static char ping[] = "\0\2\0\1\0\0\0\0\0\0\0\7";
-	struct iovec iov = { .iov_base = ping, .iov_len = 12 };
+	struct iovec iov = { .iov_base = (char *)bytes, .iov_len = nr };
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr header;
@@ -567,7 +568,7 @@ static bool send_with(int socket, int fd)
 	bool sent;
 
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	sent = sendmsg(socket, &msg, MSG_NOSIGNAL) == 12;
+	sent = sendmsg(socket, &msg, MSG_NOSIGNAL | flags) == (ssize_t)nr;
 	close(fd);
 	return sent;
 }
@@ -584,7 +585,7 @@ TEST_F(path, descriptors_that_a_client_sends_along_are_closed_without_waiting)
 	ASSERT_EQ(0, shmux_listener_open(self->address, NULL, &self->listener));
 	fd = connect_raw(self->address);
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(send_with(fd, lingering_socket(&listening[0])));
+	ASSERT_TRUE(send_with(fd, ping, 12, lingering_socket(&listening[0]), 0));
 	before = shmux_now();
 	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
 	EXPECT_EQ(-EAGAIN, shmux_session_accept(s, SHMUX_NOWAIT, &st));
@@ -596,7 +597,7 @@ TEST_F(path, descriptors_that_a_client_sends_along_are_closed_without_waiting)
 	/* And those that are not even read, behind more nonsense than is. */
 	fd = connect_raw(self->address);
 	ASSERT_EQ((ssize_t)sizeof(nonsense), write(fd, nonsense, sizeof(nonsense)));
-	ASSERT_TRUE(send_with(fd, lingering_socket(&listening[1])));
+	ASSERT_TRUE(send_with(fd, ping, 12, lingering_socket(&listening[1]), 0));
 	before = shmux_now();
 	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
 	EXPECT_EQ(-EPROTO, shmux_session_accept(s, SHMUX_NOWAIT, &st));
@@ -622,7 +623,7 @@ TEST_F(path, descriptors_that_come_to_a_call_asleep_are_closed_without_waiting)
 	ASSERT_EQ(0, shmux_listener_open(self->address, &options, &self->listener));
 	fd = connect_raw(self->address);
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(send_with(fd, lingering_socket(&listening)));
+	ASSERT_TRUE(send_with(fd, ping, 12, lingering_socket(&listening), 0));
 	ASSERT_EQ(12, write(fd, opening, 12));
 	before = shmux_now();
 	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
@@ -632,6 +633,66 @@ TEST_F(path, descriptors_that_come_to_a_call_asleep_are_closed_without_waiting)
 	shmux_session_close(s, 0);
 	close(listening);
 	close(fd);
+}
+
+TEST_F(path, descriptors_that_come_with_an_urgent_byte_are_closed_without_waiting)
+{
+	struct shmux_session *s;
+	struct shmux_stream *st;
+	int listening, fd;
+	char pong[12];
+	uint64_t before;
+
+	ASSERT_EQ(0, shmux_listener_open(self->address, NULL, &self->listener));
+	fd = connect_raw(self->address);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(11, write(fd, ping, 11));
+	ASSERT_TRUE(send_with(fd, ping + 11, 1, lingering_socket(&listening), MSG_OOB));
+	before = shmux_now();
+	ASSERT_EQ(0, shmux_listener_accept_session(self->listener, 0, &s));
+	/* A read ends before such a byte. */
+	EXPECT_EQ(-EAGAIN, shmux_session_accept(s, SHMUX_NOWAIT, &st));
+	EXPECT_EQ(-EAGAIN, shmux_session_accept(s, SHMUX_NOWAIT, &st));
+	EXPECT_EQ(12, recv(fd, pong, sizeof(pong), MSG_DONTWAIT));
+	shmux_session_close(s, 0);
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	close(listening);
+	close(fd);
+}
+
+TEST_F(path, descriptors_with_urgent_bytes_to_who_accepts_nobody_are_closed_without_waiting)
+{
+	int listening, fd;
+	uint64_t before;
+
+	ASSERT_EQ(0, shmux_listener_open(self->address, NULL, &self->listener));
+	fd = connect_raw(self->address);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(send_with(fd, ping, 1, lingering_socket(&listening), MSG_OOB));
+	before = shmux_now();
+	shmux_listener_close(self->listener);
+	self->listener = NULL;
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	close(listening);
+	close(fd);
+}
+
+TEST(descriptors_sent_to_the_socket_that_is_written_to_are_closed_without_waiting)
+{
+	struct shmux_session *s;
+	int listening, in[2], out[2];
+	uint64_t before;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out));
+	ASSERT_EQ(0, shmux_session_yamux(in[0], out[0], SHMUX_ROLE_ACCEPTOR, NULL, &s));
+	ASSERT_TRUE(send_with(out[1], ping, 12, lingering_socket(&listening), 0));
+	before = shmux_now();
+	shmux_session_close(s, 0);
+	EXPECT_GT(effort_bound(SEC), shmux_now() - before);
+	close(listening);
+	close(in[1]);
+	close(out[1]);
 }
 
 /* --- by port alone --------------------------------------------------------------- */

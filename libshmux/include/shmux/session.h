@@ -187,7 +187,8 @@ SHMUX_API int shmux_session_attach(int fd, enum shmux_role role,
  * the caller's to set, and not a pseudo-terminal's master. Both are the session's
  * from now on, closed on failure too; nothing about descriptions that others may
  * share is changed, but that a Unix socket has room for 512 KiB to send, if the
- * machine lets it (net.core.wmem_max). Does not block: yamux begins without a word.
+ * machine lets it (net.core.wmem_max), and has urgent bytes come among the others
+ * (SO_OOBINLINE). Does not block: yamux begins without a word.
  *
  * What yamux cannot say is done without: a stream has no messages and cannot be
  * reserved in (-EOPNOTSUPP); the code of a reset or a go-away arrives as
