@@ -3,8 +3,9 @@
  * stray.c - see stray.h
  *
  * What is left to a hostile peer: a file of its own file system (FUSE), whose
- * close waits for the answer of who serves it; and what it sends while we have
- * no descriptor free, because then the kernel drops it.
+ * close waits for the answer of who serves it; a Unix socket with one that lingers
+ * in its queue; and what it sends while we have no descriptor free, because then
+ * the kernel drops it.
  */
 #include "region/stray.h"
 
@@ -18,7 +19,7 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Far more messages than a socket's buffer holds. */
+/* Far more messages, or pages, than a socket's buffer holds. */
 #define LEFT_MAX 4096
 
 void shmux__stray_close(int fd)
@@ -61,7 +62,7 @@ static int drain(int socket, int max, bool packets)
 		char bytes[SHMUX_STRAY_SPACE];
 		struct cmsghdr align;
 	} control;
-	char bytes[256];
+	char bytes[4096];
 	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
 
 	while (max--) {

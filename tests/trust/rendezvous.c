@@ -268,6 +268,7 @@ struct shot {
 	struct shmux__shm_sizes sizes;
 	uint32_t size;
 	int later; /* a descriptor in a packet of its own, or -1 */
+	bool urgent; /* it comes first, as an urgent byte if the socket knows such a thing */
 	int nr_kept; /* what keeps a socket lingering */
 	int kept[4];
 };
@@ -312,19 +313,28 @@ static void shot_init(struct shot *s, uint32_t kind)
 	s->later = -1;
 }
 
+/* It may have been hung up on, or forbidden, already. */
+static void shot_send_later(struct shot *s, int fd)
+{
+	if (!s->urgent || hand_send_as(fd, "x", 1, &s->later, 1, NULL, MSG_OOB))
+		hand_send(fd, "x", 1, &s->later, 1, false);
+	close(s->later);
+	s->later = -1;
+}
+
 /* Fire, keeping nothing. */
 static int shot_send(struct shot *s, int fd)
 {
-	int ret = s->as ? hand_send_as(fd, &s->m, s->len, s->fds, s->nr_fds, s->as) :
-			  hand_send(fd, &s->m, s->len, s->fds, s->nr_fds, s->cred);
+	int ret;
 
+	if (s->urgent)
+		shot_send_later(s, fd);
+	ret = s->as ? hand_send_as(fd, &s->m, s->len, s->fds, s->nr_fds, s->as, 0) :
+		      hand_send(fd, &s->m, s->len, s->fds, s->nr_fds, s->cred);
 	while (s->nr_fds)
 		close(s->fds[--s->nr_fds]);
-	/* It may have been hung up on, or forbidden, already. */
-	if (s->later >= 0) {
-		hand_send(fd, "x", 1, &s->later, 1, false);
-		close(s->later);
-	}
+	if (s->later >= 0)
+		shot_send_later(s, fd);
 	return ret;
 }
 
@@ -593,6 +603,12 @@ static void a_lingering_socket_behind_it(struct shot *s)
 	s->later = lingering_socket(s);
 }
 
+static void a_lingering_socket_with_an_urgent_byte(struct shot *s)
+{
+	s->later = lingering_socket(s);
+	s->urgent = true;
+}
+
 /* --- a hello or an answer that is spoilt in one way ------------------------- */
 
 FIXTURE(hostile)
@@ -660,6 +676,7 @@ HOSTILE(a_lingering_socket, BREACH);
 HOSTILE(a_lingering_socket_beside, BREACH);
 HOSTILE(a_lingering_socket_behind_garbage, BREACH);
 HOSTILE(a_lingering_socket_behind_it, .error = 0);
+HOSTILE(a_lingering_socket_with_an_urgent_byte, BREACH);
 
 FIXTURE_VARIANT_ADD(hostile, a_lingering_socket_behind_it_on_linux_6_1){
 	.spoil = a_lingering_socket_behind_it,

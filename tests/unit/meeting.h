@@ -167,7 +167,7 @@ static inline struct message message_valid(uint32_t kind)
 
 /* Send @len bytes with descriptors and, if not NULL, credentials. */
 static inline int hand_send_as(int fd, const void *bytes, size_t len, const int *fds,
-			       int nr_fds, const struct ucred *cred)
+			       int nr_fds, const struct ucred *cred, int flags)
 {
 	union {
 		char bytes[2048];
@@ -201,7 +201,7 @@ static inline int hand_send_as(int fd, const void *bytes, size_t len, const int 
 	msg.msg_controllen = used;
 	if (!used)
 		msg.msg_control = NULL;
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -errno;
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | flags) == (ssize_t)len ? 0 : -errno;
 }
 
 /* The same with our own credentials, if wanted. */
@@ -210,7 +210,7 @@ static inline int hand_send(int fd, const void *bytes, size_t len, const int *fd
 {
 	const struct ucred self = { getpid(), geteuid(), getegid() };
 
-	return hand_send_as(fd, bytes, len, fds, nr_fds, cred ? &self : NULL);
+	return hand_send_as(fd, bytes, len, fds, nr_fds, cred ? &self : NULL, 0);
 }
 
 /* Receive a message and the one descriptor with it, or -1. */
