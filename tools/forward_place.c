@@ -18,6 +18,11 @@
 #include "forward.h"
 #include "say.h"
 
+/* Linux 6.16; a few architectures number their socket options otherwise. */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
+
 enum { BACKLOG = 4096 };
 
 static bool begins(const char *text, const char *prefix)
@@ -159,6 +164,22 @@ static int bind_socket(const struct forward_place *place, int fd, int i, bool an
 	return -error;
 }
 
+/*
+ * A descriptor that is sent along and dropped is closed by who drops it, and the last
+ * close of a socket that lingers takes long. Where the kernel can, none come, neither to
+ * this socket nor to those that are accepted from it.
+ */
+static void forbid_descriptors(int fd)
+{
+#ifdef SO_PASSRIGHTS
+	const int no = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+#else
+	(void)fd;
+#endif
+}
+
 static int listen_at(struct forward_place *place, int i, bool any_user)
 {
 	union forward_sockaddr *addr = &place->addrs[i];
@@ -169,7 +190,9 @@ static int listen_at(struct forward_place *place, int i, bool any_user)
 	fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (addr->any.sa_family != AF_UNIX)
+	if (addr->any.sa_family == AF_UNIX)
+		forbid_descriptors(fd);
+	else
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	if (addr->any.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
@@ -221,6 +244,8 @@ int forward_place_connect(const struct forward_place *place, int i)
 		return -errno;
 	if (place->kind == PLACE_TCP)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+	else
+		forbid_descriptors(fd);
 	if (!connect(fd, &addr->any, place->lens[i]) || errno == EINPROGRESS)
 		return fd;
 	error = errno;

@@ -326,6 +326,49 @@ TEST_F(forward, small_words_go_to_and_fro)
 	part(&j);
 }
 
+static bool kernel_forbids_descriptors(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
+	bool does = !setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS, Linux 6.16 */, &off,
+				sizeof(off));
+
+	close(fd);
+	return does;
+}
+
+/* Send a byte with a descriptor. Return: 0 or a negative errno. */
+static int send_descriptor(int fd)
+{
+	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* One that lingers would hold up every connection when it is dropped. */
+TEST_F(forward, unix_sockets_take_no_descriptors)
+{
+	struct joined j;
+
+	if (variant->way != WAY_UNIX)
+		SKIP(return, "TCP carries none");
+	if (!kernel_forbids_descriptors())
+		SKIP(return, "this kernel cannot refuse them (Linux 6.16 can)");
+	ASSERT_TRUE(join(self, &j));
+	EXPECT_EQ(-EPERM, send_descriptor(j.client));
+	EXPECT_EQ(-EPERM, send_descriptor(j.server));
+	EXPECT_TRUE(talk(&j));
+	part(&j);
+}
+
 TEST_F(forward, client_that_sends_and_closes_is_heard_to_its_end)
 {
 	static char sent[300000], got[sizeof(sent)];
