@@ -26,6 +26,7 @@
 #include "far.h"
 #include "pattern.h"
 #include "process.h"
+#include "stray.h"
 
 #define SOON (50 * MSEC)
 
@@ -528,27 +529,10 @@ TEST_F(path, a_dial_waits_for_room_until_its_deadline)
 		shmux_session_close(s[--nr], 0);
 }
 
-/* A TCP socket whose last close waits, longer than any bound, for who will never read. */
+/* One whose last close waits longer than any bound. */
 static int lingering_socket(int *listening)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET };
-	struct linger linger = { 1, 30 };
-	static const char bytes[65536];
-	socklen_t len = sizeof(addr);
-	int fd;
-
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	*listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(*listening, (struct sockaddr *)&addr, len) || listen(*listening, 1) ||
-	    getsockname(*listening, (struct sockaddr *)&addr, &len))
-		return -1;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(fd, (struct sockaddr *)&addr, len))
-		return -1;
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	return fd;
+	return stray_lingering(30, listening);
 }
 
 static const char ping[] = "\0\2\0\1\0\0\0\0\0\0\0\7";
@@ -556,21 +540,10 @@ static const char ping[] = "\0\2\0\1\0\0\0\0\0\0\0\7";
 /* Send @nr bytes, and that descriptor with them, which we close. */
 static bool send_with(int socket, const char *bytes, size_t nr, int fd, int flags)
 {
-	struct iovec iov = { .iov_base = (char *)bytes, .iov_len = nr };
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr header;
-	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	bool sent;
+	int error = stray_send(socket, bytes, nr, fd, flags);
 
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	sent = sendmsg(socket, &msg, MSG_NOSIGNAL | flags) == (ssize_t)nr;
 	close(fd);
-	return sent;
+	return !error;
 }
 
 /* Return: bytes that the kernel keeps for @fd, books included, as many as it may. */

@@ -22,6 +22,7 @@
 #include "harness.h"
 #include "pattern.h"
 #include "process.h"
+#include "stray.h"
 
 enum way {
 	WAY_PLAIN, /* tcp: to tcp:, one forwarder */
@@ -326,33 +327,6 @@ TEST_F(forward, small_words_go_to_and_fro)
 	part(&j);
 }
 
-static bool kernel_forbids_descriptors(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
-	bool does = !setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS, Linux 6.16 */, &off,
-				sizeof(off));
-
-	close(fd);
-	return does;
-}
-
-/* Send a byte with a descriptor. Return: 0 or a negative errno. */
-static int send_descriptor(int fd)
-{
-	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr header;
-	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
-
 /* One that lingers would hold up every connection when it is dropped. */
 TEST_F(forward, unix_sockets_take_no_descriptors)
 {
@@ -360,11 +334,11 @@ TEST_F(forward, unix_sockets_take_no_descriptors)
 
 	if (variant->way != WAY_UNIX)
 		SKIP(return, "TCP carries none");
-	if (!kernel_forbids_descriptors())
+	if (!stray_can_be_forbidden())
 		SKIP(return, "this kernel cannot refuse them (Linux 6.16 can)");
 	ASSERT_TRUE(join(self, &j));
-	EXPECT_EQ(-EPERM, send_descriptor(j.client));
-	EXPECT_EQ(-EPERM, send_descriptor(j.server));
+	EXPECT_EQ(-EPERM, stray_send(j.client, "x", 1, j.client, 0));
+	EXPECT_EQ(-EPERM, stray_send(j.server, "x", 1, j.server, 0));
 	EXPECT_TRUE(talk(&j));
 	part(&j);
 }

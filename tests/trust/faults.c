@@ -30,6 +30,7 @@
 #include "pattern.h"
 #include "preload/fail.h"
 #include "process.h"
+#include "stray.h"
 #include "worker.h"
 
 #include "core/core.h"
@@ -811,16 +812,6 @@ static const char *const events_meets[] = { "epoll_create1", "epoll_ctl", "event
 static const char *const old_events_meets[] = { "epoll_create1", "epoll_ctl", "eventfd",
 						"send",		 "recvmsg",   NULL };
 
-static bool kernel_forbids_descriptors(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
-	bool does = !setsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS, Linux 6.16 */, &off,
-				sizeof(off));
-
-	close(fd);
-	return does;
-}
-
 /* Read @len bytes as an event loop does. */
 static int read_by_events(struct shmux_session *s, struct shmux_stream *st, int fd, size_t len)
 {
@@ -881,7 +872,7 @@ static int scene_events(FIXTURE_DATA(faults) *self)
 TEST_F_TIMEOUT(faults, event_loop_fails_cleanly_at_each_call, EFFORT_TIMEOUT)
 {
 	walk(_metadata, self, scene_events,
-	     kernel_forbids_descriptors() ? events_meets : old_events_meets);
+	     stray_can_be_forbidden() ? events_meets : old_events_meets);
 }
 
 static const char *const sleep_meets[] = { "eventfd", "poll", "ppoll", "syscall", NULL };

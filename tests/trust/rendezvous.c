@@ -25,6 +25,7 @@
 #include "link/shm.h"
 #include "pair.h"
 #include "process.h"
+#include "stray.h"
 #include "region/stray.h"
 
 #define NOBODY 65534
@@ -557,29 +558,9 @@ static void no_credentials(struct shot *s)
 	s->cred = false;
 }
 
-/* A TCP socket whose last close waits until somebody reads, who never will. */
 static int lingering_socket(struct shot *s)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	struct linger linger = { 1, LINGER_SECONDS };
-	static const char bytes[65536];
-	socklen_t len = sizeof(addr);
-	int fd, listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (bind(listening, (struct sockaddr *)&addr, len) || listen(listening, 1) ||
-	    getsockname(listening, (struct sockaddr *)&addr, &len))
-		return -1;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(fd, (struct sockaddr *)&addr, len))
-		return -1;
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	s->kept[s->nr_kept++] = listening;
-	return fd;
+	return stray_lingering(LINGER_SECONDS, &s->kept[s->nr_kept++]);
 }
 
 static void a_lingering_socket(struct shot *s)
