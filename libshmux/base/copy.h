@@ -74,4 +74,27 @@ static inline void shmux_copy_small(void *dst, const void *src, size_t n)
 	}
 }
 
+/*
+ * Copy 56 bytes, no two moves of which overlap. Who has just stored them, or loads
+ * them next, does so by 16 as well, and a load from across two stores waits for both.
+ */
+static inline void shmux_copy_56(void *dst, const void *src)
+{
+	char *d = dst;
+	const char *s = src;
+	shmux_copy16 a, b, c;
+	uint64_t e;
+
+	__builtin_memcpy(&a, s, 16);
+	__builtin_memcpy(&b, s + 16, 16);
+	__builtin_memcpy(&c, s + 32, 16);
+	__builtin_memcpy(&e, s + 48, 8);
+	__builtin_memcpy(d, &a, 16);
+	SHMUX_STORE_AFTER(b, d);
+	__builtin_memcpy(d + 16, &b, 16);
+	SHMUX_STORE_AFTER(c, d + 16);
+	__builtin_memcpy(d + 32, &c, 16);
+	__builtin_memcpy(d + 48, &e, 8);
+}
+
 #endif /* SHMUX_BASE_COPY_H */

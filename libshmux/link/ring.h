@@ -18,6 +18,8 @@
 #include "base/copy.h"
 #include "base/inline.h"
 
+_Static_assert(SHMUX_SLOT_FIRST_BODY == 56, "a full first slot is copied as 56 bytes");
+
 /* Further slots that @n bytes take, at least 1. */
 static inline uint32_t shmux__ring_further(uint32_t n)
 {
@@ -215,16 +217,16 @@ static inline uint32_t *shmux__producer_fill(const struct shmux__producer *p,
 					     uint32_t index, uint32_t id,
 					     const void *body, uint32_t len)
 {
-	uint32_t first = len;
-	char *slot;
+	char *slot = (char *)shmux__producer_slot(p, index);
 
 	if (len > SHMUX_SLOT_FIRST_BODY) {
-		first = SHMUX_SLOT_FIRST_BODY;
-		shmux__producer_rest(p, index + 1, (const char *)body + first,
-				     len - first);
+		shmux__producer_rest(p, index + 1,
+				     (const char *)body + SHMUX_SLOT_FIRST_BODY,
+				     len - SHMUX_SLOT_FIRST_BODY);
+		shmux_copy_56(slot + 8, body);
+	} else {
+		shmux_copy_small(slot + 8, body, len);
 	}
-	slot = (char *)shmux__producer_slot(p, index);
-	shmux_copy_small(slot + 8, body, first);
 	*(uint32_t *)(void *)(slot + 4) = id;
 	return (uint32_t *)(void *)slot;
 }
@@ -371,7 +373,7 @@ SHMUX_INLINE void shmux__consumer_copy_few(const struct shmux__consumer *c,
 		shmux_copy_small(dst, slot + 8, n);
 		return;
 	}
-	shmux_copy_small(dst, slot + 8, SHMUX_SLOT_FIRST_BODY);
+	shmux_copy_56(dst, slot + 8);
 	slot = (const char *)shmux__consumer_slot(&now, index + 1);
 	shmux_copy_small(dst + SHMUX_SLOT_FIRST_BODY, slot + 4,
 			 n - SHMUX_SLOT_FIRST_BODY);
