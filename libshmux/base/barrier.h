@@ -57,4 +57,19 @@ static inline void shmux_relax(void)
 #endif
 }
 
+/*
+ * Between two looks at a word that another core will store to. A processor that
+ * looks ahead has dozens of them under way, which it has to undo when the line goes:
+ * 64 bytes there and back take 180 ns so, 166 with shmux_relax() and 140 with
+ * this (AMD, cores that share an L3).
+ */
+static inline void shmux_await(void)
+{
+#if defined(__x86_64__)
+	__asm__ __volatile__("lfence" ::: "memory");
+#else
+	shmux_relax();
+#endif
+}
+
 #endif /* SHMUX_BASE_BARRIER_H */

@@ -183,14 +183,14 @@ uint32_t shmux__receive_few(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct shmux_session *s = st->s;
 	struct shmux__shm *l = shmux__shm(s->link);
-	uint32_t len;
+	uint32_t len, polls = 0;
 
 	if (!takes_small(st) || st->waiters || s->leader || s->error ||
 	    s->events_on || shmux__owes(s))
 		return 0;
 	if (shmux_single_threaded() && !shmux__shm_ready(l, 0))
-		shmux__poll_alone(s);
-	len = shmux__shm_receive_few(l, st->id, buf, size);
+		polls = shmux__polls_alone(s);
+	len = shmux__shm_receive_few(l, st->id, buf, size, polls);
 	if (!len)
 		return 0;
 	s->counters.frames_received++;

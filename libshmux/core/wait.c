@@ -18,7 +18,8 @@
 #define SLICE		UINT64_C(60000000)	/* ns */
 #define SPIN_MOST	UINT64_C(150000)	/* beyond this it does not pay */
 #define SPIN_LEAST	UINT64_C(1000)
-#define POLLS_PER_CLOCK	256u
+#define POLLS_PER_CLOCK	64u
+#define POLLS_ALONE	192u			/* about a microsecond */
 #define REWATCH_MAX	4
 #define YIELD_LEVELS	10
 
@@ -348,9 +349,11 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 {
 	struct shmux__link *l = w->s->link;
 	uint64_t now, end = 0, check = 0;
+	bool here;
 
 	for (;;) {
-		l->ops->poll(l, reasons, &w->poke, POLLS_PER_CLOCK);
+		here = peer_is_here(w->s);
+		l->ops->poll(l, reasons, &w->poke, here ? 1 : POLLS_PER_CLOCK);
 		if (shmux__link_ready(l, reasons))
 			return SPIN_NEWS;
 		/* [B9] Pairs with the release in shmux__wake(). */
@@ -366,19 +369,17 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 		}
 		if (now >= end || now >= check)
 			return SPIN_OVER;
-		if (peer_is_here(w->s))
+		if (here)
 			let_run(w->s, budget);
 	}
 }
 
-void shmux__poll_alone(struct shmux_session *s)
+uint32_t shmux__polls_alone(struct shmux_session *s)
 {
-	const uint32_t poke = 0;
-
-	if (spin_budget(s) < SPIN_LEAST)
-		return;
+	if (spin_budget(s) < SPIN_LEAST || peer_is_here(s))
+		return 0;
 	shmux__publish(s);
-	s->link->ops->poll(s->link, SHMUX_ARMED_FRAMES, &poke, POLLS_PER_CLOCK);
+	return POLLS_ALONE;
 }
 
 /*

@@ -4,7 +4,7 @@
  *
  * A call that cannot go on becomes a waiter. One waiter of a session is the
  * leader: it polls the link, without the lock while it spins or sleeps (but see
- * shmux__poll_alone()), pumps what comes and wakes those whom it concerns. The
+ * shmux__polls_alone()), pumps what comes and wakes those whom it concerns. The
  * others sleep on a word of their own. A leader that is done hands over to the
  * waiter that has waited longest. While it sleeps any call may receive, and pokes
  * it if that concerns it; while it is awake, of shared memory, a call that reads.
@@ -68,10 +68,11 @@ static inline void shmux__waiter_init(struct shmux__waiter *w,
 int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room);
 
 /*
- * Nothing has come, and nobody else can want the lock: there is one thread. Poll for
- * a moment, if a wait would, before becoming a waiter: that takes as long as an answer.
+ * Nothing has come, and nobody else can want the lock: there is one thread. Return:
+ * how often to poll, if a wait would, before becoming a waiter: that takes as long as
+ * an answer. What was held back is published then.
  */
-void shmux__poll_alone(struct shmux_session *s);
+uint32_t shmux__polls_alone(struct shmux_session *s);
 
 /*
  * What a wait has returned, if its deadline is @deadline by now: another thread

@@ -226,6 +226,30 @@ static inline bool shmux__shm_ready(struct shmux__shm *s, uint32_t reasons)
 	       shmux__returns_ready(&s->returned);
 }
 
+/*
+ * The line that who polls slot @index asks for as well: where records take two slots
+ * to eight, their second, so that both travel at once (64 bytes there and back: 305
+ * ns, not 350, on Intel).
+ */
+static inline const uint32_t *shmux__shm_further(const struct shmux__shm *s,
+						 uint32_t index)
+{
+	bool further = shmux_load_relaxed(&s->rx_nr) - 2 < 7;
+
+	return shmux__consumer_slot(&s->rx, index + further);
+}
+
+/*
+ * Between two polls. What the processor has loaded ahead, and does in vain, delays
+ * what it does when the line has come: 64 bytes there and back 180 ns without the
+ * pause, 145 with it (AMD).
+ */
+static inline void shmux__shm_await(const uint32_t *further)
+{
+	shmux_load_relaxed(further);
+	shmux_await();
+}
+
 /* Everything but the common frames; shm.c. */
 int shmux__shm_decode(struct shmux__shm *s, struct shmux__frame *f,
 		      uint32_t len);
@@ -265,21 +289,31 @@ static inline int shmux__shm_receive(struct shmux__shm *s,
 /*
  * The same for the one record that somebody waits for, if it is of at most
  * SHMUX_CREDIT_MIN bytes for stream @id, all of which @size takes, and there is
- * nothing behind it or to be told. Return: bytes at @dst; 0: it is not so.
+ * nothing behind it or to be told. Polls so many times for it: straight on from the
+ * poll that sees it. Return: bytes at @dst; 0: it is not so.
  */
 SHMUX_INLINE uint32_t shmux__shm_receive_few(struct shmux__shm *s, uint32_t id,
-					     void *dst, size_t size)
+					     void *dst, size_t size,
+					     uint32_t polls)
 {
-	uint32_t word = shmux__consumer_word(&s->rx);
-	uint32_t len = word >> SHMUX_WORD_LEN_SHIFT;
-	uint32_t nr = len > SHMUX_SLOT_FIRST_BODY ? 2 : 1;
 	const struct shmux__consumer now = s->rx;
+	const uint32_t *slot = shmux__consumer_slot(&now, now.next);
+	const uint32_t *further = shmux__shm_further(s, now.next);
+	uint32_t word, len, nr;
 
-	if ((word & (SHMUX_WORD_TAG | SHMUX_WORD_TYPE | SHMUX_WORD_FLAGS)) !=
+	while ((word = shmux__consumer_word(&now)) & SHMUX_WORD_TAG) {
+		if (!polls--)
+			return 0;
+		shmux__shm_await(further);
+	}
+	len = word >> SHMUX_WORD_LEN_SHIFT;
+	nr = len > SHMUX_SLOT_FIRST_BODY ? 2 : 1;
+	if ((word & (SHMUX_WORD_TYPE | SHMUX_WORD_FLAGS)) !=
 		    SHMUX_FRAME_DATA << SHMUX_WORD_TYPE_SHIFT ||
 	    len - 1 >= SHMUX_CREDIT_MIN || len > size ||
-	    shmux_load_relaxed(&shmux__consumer_slot(&now, now.next)[1]) != id ||
-	    shmux__consumer_due(&now) || shmux__consumer_more(&now, nr))
+	    shmux_load_relaxed(&slot[1]) != id ||
+	    shmux__consumer_due(&now) ||
+	    shmux__consumer_more(&now, nr))
 		return 0;
 	shmux_store_relaxed(&s->rx.next, now.next + nr);
 	shmux_store_relaxed(&s->rx_nr, nr);

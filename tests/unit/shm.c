@@ -430,7 +430,7 @@ TEST_F(shm, frames_are_not_seen_before_they_are_published)
 /* Payload for a reader who waits: no more than such a one takes straight away. */
 static uint32_t receive_few(struct shmux__link *l, uint32_t id, void *dst, size_t size)
 {
-	return shmux__shm_receive_few(shmux__shm(l), id, dst, size);
+	return shmux__shm_receive_few(shmux__shm(l), id, dst, size, 0);
 }
 
 TEST_F(shm, few_bytes_go_to_who_waits_for_them_whatever_their_number)
