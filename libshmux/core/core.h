@@ -470,6 +470,15 @@ static inline void shmux__leave(struct shmux_session *s)
 	shmux_unlock(&s->lock);
 }
 
+/* End a call that has received a record and no more, of shared memory. */
+static inline void shmux__leave_few(struct shmux_session *s)
+{
+	if (shmux__owes(s) || shmux__shm_holds(shmux__shm(s->link)))
+		shmux__leave(s);
+	else
+		shmux_unlock(&s->lock);
+}
+
 /* End a call that may have been told to hold back. */
 static inline void shmux__leave_more(struct shmux_session *s, bool more)
 {

@@ -73,9 +73,9 @@ static int recv_wait(struct shmux_stream *st, struct shmux__waiter *w,
 	return shmux__waited(err, recv_deadline(st));
 }
 
-/* Read into one buffer of a byte stream. */
+/* Read into one buffer of a byte stream. @try_few: that was not tried yet. */
 SHMUX_INLINE ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
-				unsigned int flags)
+				unsigned int flags, bool try_few)
 {
 	struct shmux__waiter w;
 	size_t want = flags & SHMUX_WAITALL ? size : 1;
@@ -86,7 +86,7 @@ SHMUX_INLINE ssize_t recv_bytes(struct shmux_stream *st, char *buf, size_t size,
 	    (!(flags & SHMUX_WAITALL) || st->rx_queued >= size))
 		return (ssize_t)shmux__rx_copy(st, buf, size);
 
-	if (shmux__may_receive_few(st) && !(flags & SHMUX_NOWAIT))
+	if (try_few && shmux__may_receive_few(st) && !(flags & SHMUX_NOWAIT))
 		few = shmux__receive_few(st, buf, size);
 	if (few >= want)
 		return (ssize_t)few;
@@ -124,7 +124,7 @@ static ssize_t recv_scattered(struct shmux_stream *st, const struct iovec *iov,
 	for (; nr; iov++, nr--) {
 		if (!iov->iov_len)
 			continue;
-		n = recv_bytes(st, iov->iov_base, iov->iov_len, flags);
+		n = recv_bytes(st, iov->iov_base, iov->iov_len, flags, true);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
@@ -251,7 +251,7 @@ read_slow(struct shmux_stream *st, void *buf, size_t size)
 
 	if (size - 1 < SSIZE_MAX && !(st->state & STREAM_MESSAGES)) {
 		shmux__rx_begin(st);
-		n = recv_bytes(st, buf, size, 0);
+		n = recv_bytes(st, buf, size, 0, false);
 	} else {
 		n = size > SSIZE_MAX ? -EINVAL :
 				       recv_locked(st, &iov, 1, size, 0);
@@ -264,11 +264,21 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct shmux_session *s = st->s;
 	struct shmux__rx *node;
+	uint32_t few;
 	bool enough;
 	int err = shmux__enter(s);
 
 	if (__builtin_expect(err != 0, 0))
 		return err;
+	/* Of one who waits for little. */
+	if (shmux__may_receive_few(st) && size <= SSIZE_MAX &&
+	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED))) {
+		few = shmux__receive_few(st, buf, size);
+		if (few) {
+			shmux__leave_few(s);
+			return (ssize_t)few;
+		}
+	}
 	/* The common case of a busy stream in a straight line. */
 	enough = st->rx_queued > ENOUGH;
 	if (size - 1 < 64 && st->rx_first &&

@@ -215,6 +215,13 @@ static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
 	return shmux__shm_look(s, reasons);
 }
 
+/* Would a publication now tell the peer anything? */
+static inline bool shmux__shm_holds(const struct shmux__shm *s)
+{
+	return s->tx.published != s->tx.next || s->reasons ||
+	       shmux__consumer_due(&s->rx);
+}
+
 static inline bool shmux__shm_ready(struct shmux__shm *s, uint32_t reasons)
 {
 	if (shmux__consumer_ready(&s->rx))
