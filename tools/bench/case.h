@@ -258,6 +258,16 @@ static inline void bench_check(struct bench_run *run, const void *buf, size_t le
 		bench_fail(run, "the payload that arrived is not the one that was sent", 0);
 }
 
+/* Between two looks at a line that the other core will write to. */
+static inline void bench_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("yield" ::: "memory");
+#endif
+}
+
 /* Call once, when both ends are ready to run at full speed. */
 static inline void bench_start(struct bench_run *run)
 {

