@@ -16,11 +16,20 @@
  */
 #define ENOUGH 4096u
 
-/* The same where to look is to ask the kernel: with all that it can take. */
+/*
+ * The same of a read that can take no more than is queued: the next few reads can do
+ * without, and the peer gets ahead by as much. Right behind it each record would be
+ * waited for (32 requests under way: a tenth more time for each).
+ */
+#define ENOUGH_TO_FILL 256u
+
+/* Where to look is to ask the kernel all that it can take is enough. */
 static inline bool has_enough(const struct shmux_stream *st, size_t size)
 {
 	return st->rx_queued > ENOUGH ||
-	       (st->rx_queued >= size && !shmux__link_is_shm(st->s->link));
+	       (st->rx_queued >= size &&
+		(st->rx_queued > ENOUGH_TO_FILL ||
+		 !shmux__link_is_shm(st->s->link)));
 }
 
 /* Is there anything to be read: a byte, or a whole message? */
@@ -280,7 +289,7 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 		}
 	}
 	/* The common case of a busy stream in a straight line. */
-	enough = st->rx_queued > ENOUGH;
+	enough = st->rx_queued > ENOUGH_TO_FILL;
 	if (size - 1 < 64 && st->rx_first &&
 	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED)) &&
 	    (enough || no_news(s))) {
