@@ -57,6 +57,13 @@ static inline void shmux_relax(void)
 #endif
 }
 
+/* Of those below, with a look each, roughly. */
+#if defined(__x86_64__)
+#define SHMUX_AWAITS_PER_US 192u
+#else
+#define SHMUX_AWAITS_PER_US 768u
+#endif
+
 /*
  * Between two looks at a word that another core will store to. A processor that
  * looks ahead has dozens of them under way, which it has to undo when the line goes:

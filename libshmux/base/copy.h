@@ -94,6 +94,7 @@ static inline void shmux_copy_56(void *dst, const void *src)
 	__builtin_memcpy(d + 16, &b, 16);
 	SHMUX_STORE_AFTER(c, d + 16);
 	__builtin_memcpy(d + 32, &c, 16);
+	SHMUX_STORE_AFTER(e, d + 32);
 	__builtin_memcpy(d + 48, &e, 8);
 }
 

@@ -470,7 +470,7 @@ static inline void shmux__leave(struct shmux_session *s)
 	shmux_unlock(&s->lock);
 }
 
-/* End a call that has received a record and no more, of shared memory. */
+/* End a call that has done nothing but read, of shared memory. */
 static inline void shmux__leave_few(struct shmux_session *s)
 {
 	if (shmux__owes(s) || shmux__shm_holds(shmux__shm(s->link)))

@@ -18,8 +18,9 @@
 #define SLICE		UINT64_C(60000000)	/* ns */
 #define SPIN_MOST	UINT64_C(150000)	/* beyond this it does not pay */
 #define SPIN_LEAST	UINT64_C(1000)
-#define POLLS_PER_CLOCK	64u
-#define POLLS_ALONE	192u			/* about a microsecond */
+#define POLLS_PER_CLOCK	(SHMUX_AWAITS_PER_US / 3)
+#define POLLS_ALONE	SHMUX_AWAITS_PER_US
+#define POLLS_HERE	(SHMUX_AWAITS_PER_US / 12)	/* before the peer may run */
 #define REWATCH_MAX	4
 #define YIELD_LEVELS	10
 
@@ -319,12 +320,17 @@ static bool peer_is_here(struct shmux_session *s)
 	return shmux__link_is_shm(s->link) && s->link->ops->same_cpu(s->link);
 }
 
-/* Let others run, of whom some are on this CPU. Who never sleeps has no other way. */
+/* Are others to run, of whom some are on this CPU? Who never sleeps has no other way. */
+static bool may_let_run(struct shmux_session *s, uint64_t budget)
+{
+	return budget == SHMUX_SPIN_ENDLESS || shmux_may_yield(&s->yield);
+}
+
 static void let_run(struct shmux_session *s, uint64_t budget)
 {
 	if (budget == SHMUX_SPIN_ENDLESS)
 		sched_yield();
-	else if (shmux_may_yield(&s->yield))
+	else
 		shmux_yield(&s->yield, YIELD_LEVELS);
 }
 
@@ -349,11 +355,12 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 {
 	struct shmux__link *l = w->s->link;
 	uint64_t now, end = 0, check = 0;
-	bool here;
+	bool yield;
 
 	for (;;) {
-		here = peer_is_here(w->s);
-		l->ops->poll(l, reasons, &w->poke, here ? 1 : POLLS_PER_CLOCK);
+		yield = peer_is_here(w->s) && may_let_run(w->s, budget);
+		l->ops->poll(l, reasons, &w->poke,
+			     yield ? POLLS_HERE : POLLS_PER_CLOCK);
 		if (shmux__link_ready(l, reasons))
 			return SPIN_NEWS;
 		/* [B9] Pairs with the release in shmux__wake(). */
@@ -369,7 +376,7 @@ static enum spin_result spin(struct shmux__waiter *w, uint32_t reasons,
 		}
 		if (now >= end || now >= check)
 			return SPIN_OVER;
-		if (here)
+		if (yield)
 			let_run(w->s, budget);
 	}
 }
@@ -588,7 +595,7 @@ static int lead(struct shmux__waiter *w, uint64_t deadline)
 		return 0;
 	if (budget > SHMUX_SPIN_NONE) {
 		do {
-			yield = others_first(s);
+			yield = others_first(s) && may_let_run(s, budget);
 			shmux_unlock(&s->lock);
 			shmux_delay();
 			if (yield)

@@ -70,7 +70,7 @@ int shmux__wait(struct shmux__waiter *w, uint64_t deadline, bool room);
 /*
  * Nothing has come, and nobody else can want the lock: there is one thread. Return:
  * how often to poll, if a wait would, before becoming a waiter: that takes as long as
- * an answer. What was held back is published then.
+ * an answer. If it is not 0 what was held back has been published.
  */
 uint32_t shmux__polls_alone(struct shmux_session *s);
 

@@ -36,7 +36,7 @@
 #define PIECE		(32u << 10)	/* longest frame that we make */
 #define DIRECT		4096u	/* from here on payload goes straight to the kernel */
 #define FRAMES_MAX	65536u	/* on their way; more may be, but of next to nothing */
-#define POLLS_PER_CALL	16u	/* polls of memory that one of the kernel's is worth */
+#define POLLS_PER_CALL	(SHMUX_AWAITS_PER_US / 12)	/* that one of the kernel's is worth */
 
 /* struct shmux__wire_stream::state */
 #define WIRE_UNACKED	0x1u	/* ours, and not accepted yet */

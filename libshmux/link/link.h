@@ -143,9 +143,8 @@ struct shmux__link_ops {
 	void (*poke)(struct shmux__link *l, const uint32_t *poke);
 
 	/*
-	 * Unlocked, but for shared memory in a process with one thread. Poll
-	 * @nr times, or until there is what ready tells of, or until *@poke is
-	 * not 0.
+	 * Unlocked. Poll @nr times, or until there is what ready tells of, or
+	 * until *@poke is not 0.
 	 */
 	void (*poll)(struct shmux__link *l, uint32_t reasons,
 		     const uint32_t *poke, uint32_t nr);

@@ -249,7 +249,7 @@ static inline const uint32_t *shmux__shm_further(const struct shmux__shm *s,
 /*
  * Between two polls. What the processor has loaded ahead, and does in vain, delays
  * what it does when the line has come: 64 bytes there and back 180 ns without the
- * pause, 145 with it (AMD).
+ * pause, 140 with it (AMD).
  */
 static inline void shmux__shm_await(const uint32_t *further)
 {

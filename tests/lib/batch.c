@@ -157,6 +157,22 @@ TEST_F(batch, more_holds_a_write_back_until_the_next)
 	check_far_has(_metadata, self->far, 9);
 }
 
+TEST_F(batch, what_more_holds_goes_with_a_read_of_what_is_queued)
+{
+	struct iovec iov = { .iov_base = "abc", .iov_len = 3 };
+	char buf[64] = { 0 };
+
+	for (int i = 0; i < 20; i++) {
+		ASSERT_EQ((ssize_t)sizeof(buf), far_write(self->far, buf, sizeof(buf)));
+	}
+	ASSERT_EQ((ssize_t)sizeof(buf), shmux_stream_read(self->near, buf, sizeof(buf)));
+	ASSERT_EQ(3, shmux_stream_send(self->near, &iov, 1, SHMUX_MORE));
+	check_far_has(_metadata, self->far, 0);
+	ASSERT_EQ((ssize_t)sizeof(buf), shmux_stream_read(self->near, buf, sizeof(buf)));
+
+	check_far_has(_metadata, self->far, 3);
+}
+
 TEST_F(batch, more_costs_at_most_one_kick)
 {
 	struct iovec iov = { .iov_base = "abc", .iov_len = 3 };
