@@ -470,13 +470,27 @@ static inline void shmux__leave(struct shmux_session *s)
 	shmux_unlock(&s->lock);
 }
 
-/* End a call that has done nothing but read, of shared memory. */
-static inline void shmux__leave_few(struct shmux_session *s)
+/*
+ * End a call that has read what was queued already, of shared memory: there is nothing
+ * new to tell.
+ */
+static inline void shmux__leave_queued(struct shmux_session *s)
 {
-	if (shmux__owes(s) || shmux__shm_holds(shmux__shm(s->link)))
+	if (__builtin_expect(shmux__owes(s) ||
+			     shmux__shm_holds_back(shmux__shm(s->link)), 0))
 		shmux__leave(s);
 	else
 		shmux_unlock(&s->lock);
+}
+
+/* End a call that has received a record and no more, of shared memory. */
+static inline void shmux__leave_few(struct shmux_session *s)
+{
+	if (shmux__shm(s->link)->reasons ||
+	    shmux__consumer_due(&shmux__shm(s->link)->rx))
+		shmux__leave(s);
+	else
+		shmux__leave_queued(s);
 }
 
 /* End a call that may have been told to hold back. */

@@ -299,7 +299,7 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 			st->rx_queued -= (uint32_t)size;
 			s->rx_queued -= size;
 			if (shm)
-				shmux__leave_few(s);
+				shmux__leave_queued(s);
 			else
 				shmux_unlock(&s->lock);
 			return (ssize_t)size;

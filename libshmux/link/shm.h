@@ -215,11 +215,10 @@ static inline uint32_t shmux__shm_publish(struct shmux__shm *s)
 	return shmux__shm_look(s, reasons);
 }
 
-/* Would a publication now tell the peer anything? */
-static inline bool shmux__shm_holds(const struct shmux__shm *s)
+/* Was anything added that is not published? */
+static inline bool shmux__shm_holds_back(const struct shmux__shm *s)
 {
-	return s->tx.published != s->tx.next || s->reasons ||
-	       shmux__consumer_due(&s->rx);
+	return s->tx.published != s->tx.next;
 }
 
 static inline bool shmux__shm_ready(struct shmux__shm *s, uint32_t reasons)
