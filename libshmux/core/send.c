@@ -388,6 +388,68 @@ static void see_off(struct writer *w, unsigned int flags)
 		err = shmux__wait(&w->waiter, send_deadline(w->waiter.st), true);
 }
 
+/* So few that they go in a straight line, with credit and no obstacle? */
+static inline bool are_few(const struct shmux_stream *st, size_t len)
+{
+	return len - 1 < SHMUX_CREDIT_MIN &&
+	       shmux__link_is_shm(st->s->link) &&
+	       st->tx_credit >= SHMUX_CREDIT_MIN &&
+	       !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
+			      STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
+			      STREAM_GAVE_UP)) &&
+	       !st->s->error;
+}
+
+/* Not to be published yet. Return: whether there was room. */
+SHMUX_INLINE bool hold_few(struct shmux_stream *st, const void *buf,
+			   uint32_t len)
+{
+	struct shmux_session *s = st->s;
+	struct shmux__link *l = s->link;
+	int had = shmux__shm_append(shmux__shm(l), st->id, buf, len);
+
+	if (had >= 0) {
+		st->tx_credit -= shmux__cost(l, (uint32_t)had + len) -
+				 shmux__cost(l, (uint32_t)had);
+	} else {
+		if (shmux__shm_send(shmux__shm(l), SHMUX_FRAME_DATA, 0, st->id,
+				    buf, len))
+			return false;
+		l->frames_sent++;
+		st->tx_credit -= SHMUX_CREDIT_MIN;
+	}
+	s->counters.bytes_sent += len;
+	return true;
+}
+
+/*
+ * Hold the next buffers back while they are small: each as a call would that says that
+ * more follows. Not the last, if that is to end the stream. Return: bytes.
+ */
+static SHMUX_ASIDE size_t hold_many(struct shmux_stream *st, struct source *src,
+				    unsigned int flags)
+{
+	const struct iovec *iov = src->iov;
+	int nr = src->nr, keep = flags & SHMUX_FIN ? 1 : 0;
+	size_t pos = src->pos, held = 0, len;
+
+	for (; nr > keep; iov++, nr--, pos = 0) {
+		len = iov->iov_len - pos;
+		if (!len)
+			continue;
+		if (!are_few(st, len) ||
+		    !hold_few(st, (const char *)iov->iov_base + pos,
+			      (uint32_t)len))
+			break;
+		held += len;
+	}
+	src->iov = iov;
+	src->nr = nr;
+	src->pos = pos;
+	src->left -= held;
+	return held;
+}
+
 /* Of a call: not to wait once there is something to read. */
 #define OR_READ		0x80000000u
 
@@ -416,6 +478,11 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 				shmux__stream_control(st);
 			}
 			break;
+		}
+		if (src->nr > 1) {
+			done += hold_many(st, src, flags);
+			if (!src->left)
+				continue;
 		}
 		at = source_at(src, &len);
 		n = put_bytes(st, at, len, len == src->left, flags);
@@ -585,40 +652,6 @@ static ssize_t send_message(struct shmux_stream *st, struct source *src,
 	}
 	writer_end(&w, err);
 	return err ? err : (ssize_t)len;
-}
-
-/* So few that they go in a straight line, with credit and no obstacle? */
-static inline bool are_few(const struct shmux_stream *st, size_t len)
-{
-	return len - 1 < SHMUX_CREDIT_MIN &&
-	       shmux__link_is_shm(st->s->link) &&
-	       st->tx_credit >= SHMUX_CREDIT_MIN &&
-	       !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
-			      STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
-			      STREAM_GAVE_UP)) &&
-	       !st->s->error;
-}
-
-/* Not to be published yet. Return: whether there was room. */
-SHMUX_INLINE bool hold_few(struct shmux_stream *st, const void *buf,
-			   uint32_t len)
-{
-	struct shmux_session *s = st->s;
-	struct shmux__link *l = s->link;
-	int had = shmux__shm_append(shmux__shm(l), st->id, buf, len);
-
-	if (had >= 0) {
-		st->tx_credit -= shmux__cost(l, (uint32_t)had + len) -
-				 shmux__cost(l, (uint32_t)had);
-	} else {
-		if (shmux__shm_send(shmux__shm(l), SHMUX_FRAME_DATA, 0, st->id,
-				    buf, len))
-			return false;
-		l->frames_sent++;
-		st->tx_credit -= SHMUX_CREDIT_MIN;
-	}
-	s->counters.bytes_sent += len;
-	return true;
 }
 
 /* Return: false: as shmux__shm_post(). */

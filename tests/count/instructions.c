@@ -22,7 +22,8 @@
 #include "pair.h"
 
 enum {
-	KIB = 1024
+	KIB = 1024,
+	BATCH = 64
 };
 
 struct both {
@@ -63,6 +64,20 @@ STEP(step_send)
 	check(shmux_stream_send(both->near, &iov, 1, both->left > 1 ? SHMUX_MORE : 0) ==
 		      (ssize_t)both->size,
 	      "send");
+}
+
+/* A batch in one call: the first of its steps writes them all. */
+STEP(step_writev)
+{
+	struct iovec iov[BATCH];
+	size_t i;
+
+	if (both->left < BATCH)
+		return;
+	for (i = 0; i < BATCH; i++)
+		iov[i] = (struct iovec){ buf + i * both->size, both->size };
+	check(shmux_stream_writev(both->near, iov, BATCH) == (ssize_t)(BATCH * both->size),
+	      "writev");
 }
 
 STEP(step_read)
@@ -116,7 +131,8 @@ static const struct {
 	enum shmux__way way;
 } cases[] = {
 	{ "copy-64", 64, step_write, step_read, 1, false, SHMUX__WAY_HOT },
-	{ "batch-64", 64, step_send, step_read, 64, false, SHMUX__WAY_HOT },
+	{ "batch-64", 64, step_send, step_read, BATCH, false, SHMUX__WAY_HOT },
+	{ "gather-64", 64, step_writev, step_read, BATCH, false, SHMUX__WAY_HOT },
 	{ "copy-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
 	{ "turn-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
 	{ "copy-65536", 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },

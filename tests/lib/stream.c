@@ -171,6 +171,43 @@ TEST_F(stream, writev_gathers_and_readv_scatters)
 	EXPECT_STREQ("g", three);
 }
 
+TEST_F(stream, writev_of_many_small_buffers_arrives_whole_and_in_order)
+{
+	enum { NR = 512, ROUNDS = 40, LONGEST = 80 };
+	static char buf[NR * LONGEST];
+	struct bulk bulk = { .piece = 4096, .seed = 3 };
+	struct iovec iov[NR];
+	uint64_t position = 0;
+	size_t len;
+
+	for (int i = 0; i < ROUNDS * NR; i++)
+		bulk.len += (size_t)i % LONGEST;
+	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
+	for (int i = 0, round = 0; round < ROUNDS; round++) {
+		len = 0;
+		for (int n = 0; n < NR; n++, i++) {
+			iov[n] = (struct iovec){ buf + len, (size_t)i % LONGEST };
+			len += iov[n].iov_len;
+		}
+		pattern_fill(buf, len, position, bulk.seed);
+		ASSERT_EQ((ssize_t)len, shmux_stream_writev(self->near, iov, NR));
+		position += len;
+	}
+
+	EXPECT_EQ((int64_t)bulk.len, far_finish(self->far, NULL));
+}
+
+TEST_F(stream, half_close_goes_with_small_buffers_of_which_the_last_is_empty)
+{
+	struct iovec iov[] = { { "a", 1 }, { "bc", 2 }, { "", 0 } };
+	char buf[8];
+
+	ASSERT_EQ(3, shmux_stream_send(self->near, iov, 3, SHMUX_FIN));
+
+	ASSERT_EQ(3, far_recv(self->far, buf, 3, SHMUX_WAITALL));
+	check_far_ended(_metadata, self->far);
+}
+
 TEST_F(stream, try_writev_and_try_readv_do_the_same_without_waiting)
 {
 	char one[3] = "", two[5] = "";
