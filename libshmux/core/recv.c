@@ -209,14 +209,16 @@ static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
 }
 
 static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
-			   int nr, size_t size, unsigned int flags)
+			   int nr, size_t size, unsigned int flags,
+			   bool try_few)
 {
 	ssize_t n;
 
 	shmux__rx_begin(st);
 	if (!(st->state & STREAM_MESSAGES))
 		return recv_scattered(st, iov, nr, flags);
-	if (nr == 1 && shmux__may_receive_few(st) && !(flags & SHMUX_NOWAIT)) {
+	if (try_few && nr == 1 && shmux__may_receive_few(st) &&
+	    !(flags & SHMUX_NOWAIT)) {
 		n = shmux__receive_few(st, iov->iov_base, size);
 		if (n)
 			return n;
@@ -240,7 +242,7 @@ ssize_t shmux_stream_recv(struct shmux_stream *st, const struct iovec *iov,
 	err = shmux__enter(s);
 	if (err)
 		return err;
-	n = recv_locked(st, iov, nr, size, flags);
+	n = recv_locked(st, iov, nr, size, flags, true);
 	shmux__leave(s);
 	return n;
 }
@@ -263,7 +265,7 @@ read_slow(struct shmux_stream *st, void *buf, size_t size)
 		n = recv_bytes(st, buf, size, 0, false);
 	} else {
 		n = size > SSIZE_MAX ? -EINVAL :
-				       recv_locked(st, &iov, 1, size, 0);
+				       recv_locked(st, &iov, 1, size, 0, false);
 	}
 	shmux__leave(st->s);
 	return n;
@@ -281,7 +283,7 @@ ssize_t shmux_stream_read(struct shmux_stream *st, void *buf, size_t size)
 		return err;
 	/* Of one who waits for little. */
 	if (shmux__may_receive_few(st) && size - 1 < SSIZE_MAX &&
-	    !(st->state & (STREAM_MESSAGES | STREAM_PEEKED))) {
+	    !(st->state & STREAM_PEEKED)) {
 		few = shmux__receive_few(st, buf, size);
 		if (few) {
 			shmux__leave_few(s);

@@ -388,16 +388,34 @@ static void see_off(struct writer *w, unsigned int flags)
 		err = shmux__wait(&w->waiter, send_deadline(w->waiter.st), true);
 }
 
-/* So few that they go in a straight line, with credit and no obstacle? */
-static inline bool are_few(const struct shmux_stream *st, size_t len)
+/*
+ * So few that they go in a straight line, with credit and no obstacle? @but: states
+ * that are none.
+ */
+static inline bool go_straight(const struct shmux_stream *st, size_t len,
+			       uint32_t but)
 {
 	return len - 1 < SHMUX_CREDIT_MIN &&
 	       shmux__link_is_shm(st->s->link) &&
 	       st->tx_credit >= SHMUX_CREDIT_MIN &&
-	       !(st->state & (STREAM_MESSAGES | STREAM_RESET | STREAM_FIN_SENT |
-			      STREAM_STOP_RECEIVED | STREAM_BLOCKED_SENT |
-			      STREAM_GAVE_UP)) &&
+	       !(st->state & ~but &
+		 (STREAM_MESSAGES | STREAM_TX_BUSY | STREAM_OWES_ABORT |
+		  STREAM_RESET | STREAM_FIN_SENT | STREAM_STOP_RECEIVED |
+		  STREAM_BLOCKED_SENT | STREAM_GAVE_UP)) &&
 	       !st->s->error;
+}
+
+/* Bytes of a byte stream. */
+static inline bool are_few(const struct shmux_stream *st, size_t len)
+{
+	return go_straight(st, len, 0);
+}
+
+/* A message, which is not to be joined to the one before. */
+static inline bool is_short(const struct shmux_stream *st, size_t len)
+{
+	return go_straight(st, len, STREAM_MESSAGES) && !st->s->corked &&
+	       len <= st->s->link->peer_message_max;
 }
 
 /* Not to be published yet. Return: whether there was room. */
@@ -736,6 +754,9 @@ SHMUX_INLINE ssize_t send_now(struct shmux_stream *st, const void *buf,
 			shmux__leave(s);
 			return (ssize_t)len;
 		}
+	} else if (is_short(st, len) && post_few(st, buf, len)) {
+		shmux__leave(s);
+		return (ssize_t)len;
 	}
 	return write_slow(st, buf, len, flags);
 }

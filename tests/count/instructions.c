@@ -26,11 +26,17 @@ enum {
 	BATCH = 64
 };
 
+enum {
+	BYTES = SHMUX_STREAM_BYTES,
+	MESSAGES = SHMUX_STREAM_MESSAGES
+};
+
 struct both {
 	struct pair pair;
 	struct shmux_stream *near, *far;
 	int epoll; /* watches the far session */
 	size_t size; /* of a message */
+	unsigned int kind; /* of the streams */
 	unsigned long left; /* messages until the next is published */
 };
 
@@ -124,21 +130,23 @@ STEP(step_serve)
 
 static const struct {
 	const char *name;
+	unsigned int kind;
 	size_t size;
 	step_fn *near, *far;
 	unsigned long batch;
 	bool polls;
 	enum shmux__way way;
 } cases[] = {
-	{ "copy-64", 64, step_write, step_read, 1, false, SHMUX__WAY_HOT },
-	{ "batch-64", 64, step_send, step_read, BATCH, false, SHMUX__WAY_HOT },
-	{ "gather-64", 64, step_writev, step_read, BATCH, false, SHMUX__WAY_HOT },
-	{ "copy-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
-	{ "turn-4096", 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
-	{ "copy-65536", 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
-	{ "turn-65536", 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
-	{ "place-65536", 64 * KIB, step_submit, step_take, 1, false, SHMUX__WAY_HOT },
-	{ "event-64", 64, step_write, step_serve, 1, true, SHMUX__WAY_HOT },
+	{ "copy-64", BYTES, 64, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "batch-64", BYTES, 64, step_send, step_read, BATCH, false, SHMUX__WAY_HOT },
+	{ "gather-64", BYTES, 64, step_writev, step_read, BATCH, false, SHMUX__WAY_HOT },
+	{ "copy-4096", BYTES, 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "turn-4096", BYTES, 4 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
+	{ "copy-65536", BYTES, 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_HOT },
+	{ "turn-65536", BYTES, 64 * KIB, step_write, step_read, 1, false, SHMUX__WAY_TURN },
+	{ "place-65536", BYTES, 64 * KIB, step_submit, step_take, 1, false, SHMUX__WAY_HOT },
+	{ "event-64", BYTES, 64, step_write, step_serve, 1, true, SHMUX__WAY_HOT },
+	{ "message-64", MESSAGES, 64, step_write, step_read, 1, false, SHMUX__WAY_HOT },
 };
 
 static void fill_by(struct shmux_session *s, enum shmux__way way)
@@ -158,7 +166,7 @@ static void open_both(struct both *both, bool polls)
 	struct shmux_session *far;
 
 	check(!pair_open(&both->pair, PAIR_SAME_PROCESS, options, options), "session");
-	check(!pair_open_stream(&both->pair, SHMUX_STREAM_BYTES, &both->near), "stream");
+	check(!pair_open_stream(&both->pair, both->kind, &both->near), "stream");
 	both->far = both->pair.far.side.stream;
 	far = both->pair.far.side.session;
 	if (!polls)
@@ -202,6 +210,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	both.size = cases[i].size;
+	both.kind = cases[i].kind;
 	open_both(&both, cases[i].polls);
 	fill_by(both.pair.session, cases[i].way);
 	for (; nr >= cases[i].batch; nr -= cases[i].batch)

@@ -103,6 +103,19 @@ TEST_F(message, waitall_does_not_glue_messages_together)
 	EXPECT_EQ(1, far_recv(self->far, buf, sizeof(buf), SHMUX_WAITALL));
 }
 
+TEST_F(message, cork_does_not_glue_messages_together)
+{
+	shmux_session_cork(self->pair.session);
+	ASSERT_EQ(3, shmux_stream_write(self->near, "one", 3));
+	ASSERT_EQ(5, shmux_stream_write(self->near, "three", 5));
+	check_far_has_no_more(_metadata, self->far);
+	shmux_session_uncork(self->pair.session);
+
+	check_far_gets(_metadata, self->far, "one");
+	check_far_gets(_metadata, self->far, "three");
+	check_far_has_no_more(_metadata, self->far);
+}
+
 TEST_F(message, next_len_is_that_of_the_next_message)
 {
 	EXPECT_EQ(-EAGAIN, shmux_stream_next_len(self->near));
@@ -253,6 +266,22 @@ TEST_F(message, longer_than_the_longest_is_emsgsize_and_nothing_is_sent)
 	ASSERT_EQ(4, shmux_stream_write(self->near, "next", 4));
 	check_far_gets(_metadata, self->far, "next");
 	check_far_has_no_more(_metadata, self->far);
+}
+
+TEST_F(message, few_bytes_may_be_more_than_the_peer_takes)
+{
+	struct shmux_stream *st;
+	struct pair pair;
+
+	ASSERT_EQ(0, pair_open(&pair, variant->kind, NULL, SESSION_OPTIONS(.message_max = 10)));
+	ASSERT_EQ(0, pair_open_stream(&pair, SHMUX_STREAM_MESSAGES, &st));
+
+	EXPECT_EQ(-EMSGSIZE, shmux_stream_write(st, "0123456789a", 11));
+	EXPECT_EQ(10, shmux_stream_write(st, "0123456789", 10));
+	check_far_gets(_metadata, &pair.far, "0123456789");
+
+	shmux_stream_close(st);
+	PAIR_TEARDOWN(&pair);
 }
 
 TEST_F(message, end_is_enodata_after_the_last_message)
