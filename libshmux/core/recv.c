@@ -208,6 +208,7 @@ static ssize_t recv_message(struct shmux_stream *st, const struct iovec *iov,
 	return n;
 }
 
+/* @try_few: as above. */
 static ssize_t recv_locked(struct shmux_stream *st, const struct iovec *iov,
 			   int nr, size_t size, unsigned int flags,
 			   bool try_few)

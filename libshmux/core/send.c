@@ -411,7 +411,10 @@ static inline bool are_few(const struct shmux_stream *st, size_t len)
 	return go_straight(st, len, 0);
 }
 
-/* A message, which is not to be joined to the one before. */
+/*
+ * A message. Not under a cork: to post it is to publish it, and to hold it back to
+ * join it to the one before.
+ */
 static inline bool is_short(const struct shmux_stream *st, size_t len)
 {
 	return go_straight(st, len, STREAM_MESSAGES) && !st->s->corked &&
