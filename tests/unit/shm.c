@@ -427,8 +427,7 @@ TEST_F(shm, frames_are_not_seen_before_they_are_published)
 	EXPECT_TRUE(shmux__link_ready(self->far, 0));
 }
 
-/* Payload for a reader who waits: no more than such a one takes straight away. */
-/* Who looks up to three times. */
+/* Payload for a reader who waits, who looks up to three times: what it takes straight away. */
 static uint32_t receive_few(struct shmux__link *l, uint32_t id, void *dst, size_t size)
 {
 	return shmux__shm_receive_few(shmux__shm(l), id, dst, size, 2);
