@@ -11,16 +11,20 @@
 /* Return: 0 and the bytes in all, or -EINVAL if they cannot be told. */
 static inline int shmux__iov_size(const struct iovec *iov, int nr, size_t *size)
 {
+	size_t sum = 0, seen = 0;
 	int i;
 
 	*size = 0;
 	if (nr < 0)
 		return -EINVAL;
 	for (i = 0; i < nr; i++) {
-		if (iov[i].iov_len > (size_t)SSIZE_MAX - *size)
-			return -EINVAL;
-		*size += iov[i].iov_len;
+		sum += iov[i].iov_len;
+		/* What has no top bit does not overflow with its like. */
+		seen |= sum | iov[i].iov_len;
 	}
+	if (seen > (size_t)SSIZE_MAX)
+		return -EINVAL;
+	*size = sum;
 	return 0;
 }
 

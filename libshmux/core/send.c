@@ -72,8 +72,14 @@ static const char *source_at(struct source *src, size_t *len)
 
 static void source_skip(struct source *src, size_t n)
 {
-	src->pos += n;
 	src->left -= n;
+	while (n > src->iov->iov_len - src->pos) {
+		n -= src->iov->iov_len - src->pos;
+		src->pos = 0;
+		src->iov++;
+		src->nr--;
+	}
+	src->pos += n;
 }
 
 /* Copy the next @n bytes to @dst, which is in a chunk of @l, or @l is NULL. */
@@ -298,6 +304,8 @@ SHMUX_INLINE ssize_t put_inline(struct shmux_stream *st, const char *buf,
 	if (err)
 		return err;
 	spent(st, 0, n);
+	if (fin)
+		st->state |= STREAM_FIN_SENT;
 	return n;
 }
 
@@ -364,11 +372,85 @@ static ssize_t put_bytes(struct shmux_stream *st, const char *buf, size_t len,
 		sent = put_piece(st, buf, n, may_append);
 	} else {
 		sent = put_inline(st, buf, n, fin, may_append);
-		if (sent > 0 && fin)
-			st->state |= STREAM_FIN_SENT;
 	}
 	if (sent > 0)
 		unblocked(st);
+	return sent;
+}
+
+/* Buffers of less are put together, to so many bytes. */
+#define GATHER_BELOW	512u
+#define GATHER_MAX	4096u
+
+/* Is the next of several buffers so small that it should go with those behind it? */
+static inline bool are_small(struct source *src)
+{
+	size_t len;
+
+	if (src->nr < 2)
+		return false;
+	source_at(src, &len);
+	return len < GATHER_BELOW;
+}
+
+/*
+ * Copy the next buffers to @dst, up to one that is not small: at most @max bytes, which
+ * is not 0. Return: how many. The source is not moved on; in a loop of its own its
+ * words would be stored for each buffer (64 buffers of 64 bytes: 5 ns each).
+ */
+static size_t gather(const struct source *src, char *dst, size_t max)
+{
+	const struct iovec *iov = src->iov, *end = iov + src->nr;
+	const char *at = (const char *)iov->iov_base + src->pos;
+	size_t left = max, len = iov->iov_len - src->pos;
+
+	while (len < GATHER_BELOW) {
+		if (len > left)
+			len = left;
+		if (len <= 64)
+			shmux_copy_small(dst, at, len);
+		else
+			memcpy(dst, at, len);
+		dst += len;
+		left -= len;
+		if (!left || ++iov == end)
+			break;
+		at = iov->iov_base;
+		len = iov->iov_len;
+	}
+	return max - left;
+}
+
+/*
+ * Send the next small buffers in one record (64 of 64 bytes: 5.5 ns each; in a chunk
+ * 6.3, and twice as much as here where cores are far apart). Return: bytes, or what
+ * it ran into.
+ */
+static SHMUX_ASIDE ssize_t put_gathered(struct shmux_stream *st,
+					struct source *src, unsigned int flags)
+{
+	struct shmux__link *l = st->s->link;
+	uint32_t fin = flags & SHMUX_FIN ? SHMUX_FLAG_FIN : 0;
+	size_t len = st->tx_credit;
+	char buf[GATHER_MAX];
+	ssize_t sent;
+
+	if (len < l->cost_min)
+		return NO_CREDIT;
+	if (len > sizeof(buf))
+		len = sizeof(buf);
+	if (len > l->inline_max)
+		len = l->inline_max;
+	len = gather(src, buf, len);
+	if (len < src->left)
+		fin = 0;
+	sent = put_inline(st, buf, (uint32_t)len, fin,
+			  st->s->corked || (flags & SHMUX_MORE) ||
+			  len < src->left);
+	if (sent > 0) {
+		source_skip(src, (size_t)sent);
+		unblocked(st);
+	}
 	return sent;
 }
 
@@ -443,34 +525,6 @@ SHMUX_INLINE bool hold_few(struct shmux_stream *st, const void *buf,
 	return true;
 }
 
-/*
- * Hold the next buffers back while they are small: each as a call would that says that
- * more follows. Not the last, if that is to end the stream. Return: bytes.
- */
-static SHMUX_ASIDE size_t hold_many(struct shmux_stream *st, struct source *src,
-				    unsigned int flags)
-{
-	const struct iovec *iov = src->iov;
-	int nr = src->nr, keep = flags & SHMUX_FIN ? 1 : 0;
-	size_t pos = src->pos, held = 0, len;
-
-	for (; nr > keep; iov++, nr--, pos = 0) {
-		len = iov->iov_len - pos;
-		if (!len)
-			continue;
-		if (!are_few(st, len) ||
-		    !hold_few(st, (const char *)iov->iov_base + pos,
-			      (uint32_t)len))
-			break;
-		held += len;
-	}
-	src->iov = iov;
-	src->nr = nr;
-	src->pos = pos;
-	src->left -= held;
-	return held;
-}
-
 /* Of a call: not to wait once there is something to read. */
 #define OR_READ		0x80000000u
 
@@ -500,16 +554,16 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			}
 			break;
 		}
-		if (src->nr > 1) {
-			done += hold_many(st, src, flags);
-			if (!src->left)
-				continue;
+		if (are_small(src)) {
+			n = put_gathered(st, src, flags);
+		} else {
+			at = source_at(src, &len);
+			n = put_bytes(st, at, len, len == src->left, flags);
+			if (n > 0)
+				source_skip(src, (size_t)n);
 		}
-		at = source_at(src, &len);
-		n = put_bytes(st, at, len, len == src->left, flags);
 		if (n > 0) {
 			w.ask_at = 0;
-			source_skip(src, (size_t)n);
 			done += (size_t)n;
 			if (!src->left)
 				break;

@@ -171,9 +171,15 @@ TEST_F(stream, writev_gathers_and_readv_scatters)
 	EXPECT_STREQ("g", three);
 }
 
+/* Of all lengths to 80, and every seventh about as long as would still be copied. */
+static size_t mixed_length(int i)
+{
+	return i % 7 ? (size_t)i % 81 : 480 + (size_t)i % 64;
+}
+
 TEST_F(stream, writev_of_many_small_buffers_arrives_whole_and_in_order)
 {
-	enum { NR = 512, ROUNDS = 40, LONGEST = 80 };
+	enum { NR = 512, ROUNDS = 40, LONGEST = 544 };
 	static char buf[NR * LONGEST];
 	struct bulk bulk = { .piece = 4096, .seed = 3 };
 	struct iovec iov[NR];
@@ -181,12 +187,12 @@ TEST_F(stream, writev_of_many_small_buffers_arrives_whole_and_in_order)
 	size_t len;
 
 	for (int i = 0; i < ROUNDS * NR; i++)
-		bulk.len += (size_t)i % LONGEST;
+		bulk.len += mixed_length(i);
 	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
 	for (int i = 0, round = 0; round < ROUNDS; round++) {
 		len = 0;
 		for (int n = 0; n < NR; n++, i++) {
-			iov[n] = (struct iovec){ buf + len, (size_t)i % LONGEST };
+			iov[n] = (struct iovec){ buf + len, mixed_length(i) };
 			len += iov[n].iov_len;
 		}
 		pattern_fill(buf, len, position, bulk.seed);
@@ -205,6 +211,24 @@ TEST_F(stream, half_close_goes_with_small_buffers_of_which_the_last_is_empty)
 	ASSERT_EQ(3, shmux_stream_send(self->near, iov, 3, SHMUX_FIN));
 
 	ASSERT_EQ(3, far_recv(self->far, buf, 3, SHMUX_WAITALL));
+	check_far_ended(_metadata, self->far);
+}
+
+TEST_F(stream, half_close_goes_with_the_last_of_more_small_buffers_than_go_together)
+{
+	enum { NR = 200, LEN = 64 };
+	static char buf[NR * LEN];
+	struct bulk bulk = { .piece = 4096, .seed = 5, .len = sizeof(buf) };
+	struct iovec iov[NR];
+
+	pattern_fill(buf, sizeof(buf), 0, bulk.seed);
+	for (int i = 0; i < NR; i++)
+		iov[i] = (struct iovec){ buf + (size_t)i * LEN, LEN };
+	far_begin(self->far, side_bulk_read, &bulk, sizeof(bulk), 0);
+
+	ASSERT_EQ((ssize_t)sizeof(buf), shmux_stream_send(self->near, iov, NR, SHMUX_FIN));
+
+	EXPECT_EQ((int64_t)sizeof(buf), far_finish(self->far, NULL));
 	check_far_ended(_metadata, self->far);
 }
 

@@ -2,8 +2,9 @@
 /*
  * shmux_oneway.c - one stream, one way
  *
- * One write a message; in batches all but the last say that more follows. As on
- * any byte stream, a read may bring many messages, and part of one.
+ * One write a message; in batches all but the last say that more follows, or they go
+ * by one writev(). As on any byte stream, a read may bring many messages, and part of
+ * one.
  */
 #include "shmux_end.h"
 
@@ -45,6 +46,28 @@ static inline void source(struct bench_run *run, struct shmux_stream *st, size_t
 			if (put != (ssize_t)bytes)
 				bench_fail(run, "shmux_stream_send", put);
 		}
+	}
+}
+
+/* One call a batch: as many buffers as messages, apart from each other. */
+static void far_writev(struct bench_run *run)
+{
+	struct shmux_stream *st = begin_far(run);
+	size_t bytes = run->bc->bytes;
+	int nr = (int)run->bc->batch;
+	struct iovec *iov = bench_buffer(run, nr * sizeof(*iov));
+	char *buf = bench_buffer(run, nr * 2 * bytes);
+
+	for (int i = 0; i < nr; i++)
+		iov[i] = (struct iovec){ buf + i * 2 * bytes, bytes };
+	for (uint64_t n = 0;; n += nr) {
+		ssize_t put;
+
+		for (int i = 0; i < nr; i++)
+			bench_fill(iov[i].iov_base, bytes, n + i);
+		put = shmux_stream_writev(st, iov, nr);
+		if (put != (ssize_t)(nr * bytes))
+			bench_fail(run, "shmux_stream_writev", put);
 	}
 }
 
@@ -139,6 +162,9 @@ static void near_zerocopy(struct bench_run *run)
 #define IN_PLACE(bytes, level) \
 	{ "shmux", "oneway", bytes, "spin", "zerocopy", 1, "split", ZEROCOPY, level, \
 	  SLICE(bytes) }
+#define WRITEV(bytes, wait, batch, level) \
+	{ "shmux", "oneway", bytes, wait, "writev", batch, "split", bench_shmux_setup, near, \
+	  far_writev, level, SLICE(bytes) }
 #define MESSAGE(bytes, wait, level) \
 	{ "shmux", "oneway", bytes, wait, "message", 1, "split", COPY, level, \
 	  SLICE(bytes) }
@@ -149,6 +175,7 @@ const struct bench_case bench_shmux_oneway[] = {
 	PLACED(64, "adaptive", BENCH_USUAL, BENCH_USUAL, BENCH_USUAL),
 	PLACED(64, "block", BENCH_USUAL, BENCH_QUICK, BENCH_USUAL),
 	ROW(64, "spin", 64, "split", BENCH_QUICK),
+	WRITEV(64, "spin", 64, BENCH_QUICK),
 	ROW(64, "adaptive", 64, "split", BENCH_USUAL),
 	ROW(64, "block", 64, "split", BENCH_USUAL),
 	ROW(64, "block", 64, "same", BENCH_FULL),
