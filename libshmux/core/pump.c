@@ -112,6 +112,10 @@ static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		n = place(s, w, f);
 	if (w && n == f->len) {
 		consumed(s, st, f, cost);
+		/* And alone. */
+		s->few = f->data && w->done == n &&
+			 shmux__link_is_shm(s->link) &&
+			 !shmux__shm_ready(shmux__shm(s->link), 0);
 		return 0;
 	}
 	if (s->rx_queued + f->len - n > s->rx_queued_max) {
@@ -179,6 +183,25 @@ static bool deliver_small(struct shmux_session *s, struct shmux_stream *st,
 	return true;
 }
 
+/* The same of one that came in a chunk. */
+static SHMUX_ASIDE uint32_t receive_chunk(struct shmux_stream *st, void *buf,
+					  size_t size)
+{
+	struct shmux_session *s = st->s;
+	uint32_t len;
+
+	if (size > st->rx_granted)
+		size = st->rx_granted;
+	len = shmux__shm_receive_chunk(shmux__shm(s->link), st->id, buf, size);
+	if (!len)
+		return 0;
+	s->counters.frames_received++;
+	s->counters.bytes_received += len;
+	st->rx_granted -= len;
+	shmux__credit_consumed(st, len);
+	return len;
+}
+
 uint32_t shmux__receive_few(struct shmux_stream *st, void *buf, size_t size)
 {
 	struct shmux_session *s = st->s;
@@ -192,7 +215,7 @@ uint32_t shmux__receive_few(struct shmux_stream *st, void *buf, size_t size)
 		polls = shmux__polls_alone(s);
 	len = shmux__shm_receive_few(l, st->id, buf, size, polls);
 	if (!len)
-		return 0;
+		return receive_chunk(st, buf, size);
 	s->counters.frames_received++;
 	took_small(s, st, len);
 	return len;

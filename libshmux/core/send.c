@@ -322,8 +322,8 @@ static ssize_t put_piece(struct shmux_stream *st, const char *buf, uint32_t n,
 	return sent;
 }
 
-static ssize_t put_chunk(struct shmux_stream *st, const char *buf, uint32_t n,
-			 uint32_t fin)
+SHMUX_INLINE ssize_t put_chunk(struct shmux_stream *st, const char *buf,
+			       uint32_t n, uint32_t fin)
 {
 	struct shmux__link *l = st->s->link;
 	uint32_t most = l->behind ? FRAGMENT_BEHIND : FRAGMENT;
@@ -470,16 +470,10 @@ static void see_off(struct writer *w, unsigned int flags)
 		err = shmux__wait(&w->waiter, send_deadline(w->waiter.st), true);
 }
 
-/*
- * So few that they go in a straight line, with credit and no obstacle? @but: states
- * that are none.
- */
-static inline bool go_straight(const struct shmux_stream *st, size_t len,
-			       uint32_t but)
+/* With no obstacle on the way but credit? @but: states that are none. */
+static inline bool go_straight(const struct shmux_stream *st, uint32_t but)
 {
-	return len - 1 < SHMUX_CREDIT_MIN &&
-	       shmux__link_is_shm(st->s->link) &&
-	       st->tx_credit >= SHMUX_CREDIT_MIN &&
+	return shmux__link_is_shm(st->s->link) &&
 	       !(st->state & ~but &
 		 (STREAM_MESSAGES | STREAM_TX_BUSY | STREAM_OWES_ABORT |
 		  STREAM_RESET | STREAM_FIN_SENT | STREAM_STOP_RECEIVED |
@@ -487,10 +481,19 @@ static inline bool go_straight(const struct shmux_stream *st, size_t len,
 	       !st->s->error;
 }
 
-/* Bytes of a byte stream. */
+/* So few bytes of a byte stream that they go in a straight line? */
 static inline bool are_few(const struct shmux_stream *st, size_t len)
 {
-	return go_straight(st, len, 0);
+	return len - 1 < SHMUX_CREDIT_MIN &&
+	       st->tx_credit >= SHMUX_CREDIT_MIN && go_straight(st, 0);
+}
+
+/* As many as are one chunk? */
+static inline bool are_a_chunk(const struct shmux_stream *st, size_t len)
+{
+	return len > st->s->link->chunk_above && len <= FRAGMENT &&
+	       len <= st->s->link->chunk_max && len <= st->tx_credit &&
+	       go_straight(st, 0);
 }
 
 /*
@@ -499,7 +502,9 @@ static inline bool are_few(const struct shmux_stream *st, size_t len)
  */
 static inline bool is_short(const struct shmux_stream *st, size_t len)
 {
-	return go_straight(st, len, STREAM_MESSAGES) && !st->s->corked &&
+	return len - 1 < SHMUX_CREDIT_MIN &&
+	       st->tx_credit >= SHMUX_CREDIT_MIN &&
+	       go_straight(st, STREAM_MESSAGES) && !st->s->corked &&
 	       len <= st->s->link->peer_message_max;
 }
 
@@ -765,6 +770,10 @@ write_slow(struct shmux_stream *st, const void *buf, size_t len,
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 
+	if (are_a_chunk(st, len) && put_chunk(st, buf, (uint32_t)len, 0) > 0) {
+		shmux__leave_more(st->s, flags & SHMUX_MORE);
+		return (ssize_t)len;
+	}
 	return send_slow(st, &iov, 1, flags);
 }
 

@@ -508,6 +508,28 @@ static void shm_chunk_return(struct shmux__link *l, uint32_t handle)
 	s->reasons |= SHMUX_ARMED_ROOM;
 }
 
+uint32_t shmux__shm_receive_chunk(struct shmux__shm *s, uint32_t id, void *dst,
+				  size_t size)
+{
+	uint32_t word = shmux__consumer_word(&s->rx);
+	const uint32_t *slot = shmux__consumer_slot(&s->rx, s->rx.next);
+	struct shmux__frame f = { .index = s->rx.next };
+
+	if ((word & (SHMUX_WORD_TAG | SHMUX_WORD_TYPE | SHMUX_WORD_FLAGS)) !=
+		    SHMUX_FRAME_DESCRIPTOR << SHMUX_WORD_TYPE_SHIFT ||
+	    word >> SHMUX_WORD_LEN_SHIFT != sizeof(struct shmux_body_descriptor) ||
+	    shmux_load_relaxed(&slot[1]) != id ||
+	    shmux__consumer_due(&s->rx) || shmux__consumer_more(&s->rx, 1) ||
+	    decode_descriptor(s, &f) < 0 || f.len < SHMUX_CREDIT_MIN ||
+	    f.len > size)
+		return 0;
+	shmux_store_relaxed(&s->rx.next, s->rx.next + 1);
+	shmux_store_relaxed(&s->rx_nr, 1);
+	memcpy(dst, f.data, f.len);
+	shm_chunk_return(&s->link, f.handle);
+	return f.len;
+}
+
 static int shm_begin_wait(struct shmux__link *l)
 {
 	struct shmux__shm *s = shmux__shm(l);

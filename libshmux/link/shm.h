@@ -327,6 +327,13 @@ SHMUX_INLINE uint32_t shmux__shm_receive_few(struct shmux__shm *s, uint32_t id,
 	return len;
 }
 
+/*
+ * The same if it came in a chunk, which is given back, and without polling; @size is
+ * what the stream may take, too; shm.c.
+ */
+uint32_t shmux__shm_receive_chunk(struct shmux__shm *s, uint32_t id, void *dst,
+				  size_t size);
+
 static inline void shmux__shm_copy(struct shmux__shm *s,
 				   const struct shmux__frame *f, uint32_t pos,
 				   void *dst, uint32_t n)

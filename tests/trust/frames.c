@@ -431,6 +431,34 @@ TEST_F(peer, peer_that_asks_for_its_chunks_gets_those_that_nobody_looks_at)
 	check_alive(_metadata, self, 10);
 }
 
+TEST_F(peer, chunk_beyond_the_credit_is_a_breach_to_a_reader_who_takes_them_as_they_come_too)
+{
+	struct frame f = { .type = SHMUX_FRAME_DESCRIPTOR, .len = 8 };
+	struct shmux_stream *st;
+	char buf[8192];
+
+	join(_metadata, self, variant, &small);
+	f.id = foe_id(self, 0);
+	f.body[0] = shmux__shm(self->s->link)->peer_arena_offset;
+	say_open(self, f.id);
+	ASSERT_EQ(0, verdict(self));
+	st = take_stream(_metadata, self);
+	for (uint32_t len = SHMUX_CREDIT_MIN; len < SHMUX_CREDIT_MIN + 3; len++) {
+		f.body[1] = len;
+		say_frame(self, &f);
+		ASSERT_EQ((ssize_t)len, shmux_stream_read(st, buf, sizeof(buf)));
+		ASSERT_TRUE(self->s->few);
+	}
+	/* As it is by now: it grows with use. */
+	f.body[1] = st->rx_granted + 1;
+	ASSERT_LE(f.body[1], sizeof(buf));
+	say_frame(self, &f);
+	EXPECT_EQ(-EPROTO, shmux_stream_read(st, buf, sizeof(buf)));
+	shmux_stream_close(st);
+	part(self);
+	check_friend(_metadata, self);
+}
+
 TEST_F(peer, pong_that_was_not_asked_for_is_a_breach)
 {
 	join(_metadata, self, variant, &small);

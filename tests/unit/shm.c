@@ -507,6 +507,87 @@ TEST_F(shm, few_bytes_that_are_not_plain_or_not_the_last_are_left_to_the_pump)
 	ASSERT_EQ(40, receive_few(self->far, 7, seen, sizeof(seen)));
 }
 
+/* Send @buf in a chunk. */
+static void send_chunk(struct __test_metadata *_metadata, struct shmux__link *l, uint32_t flags,
+		       uint32_t id, const void *buf, uint32_t len)
+{
+	struct shmux__chunk c;
+
+	ASSERT_EQ(0, l->ops->chunk_get(l, len, &c));
+	memcpy(c.data, buf, len);
+	l->ops->chunk_send(l, flags, id, &c, len);
+	publish(l);
+}
+
+TEST_F(shm, chunk_goes_to_who_waits_for_it_and_is_given_back)
+{
+	char buf[5000], seen[sizeof(buf) + 1];
+	struct shmux__shm *near = shmux__shm(self->near), *far = shmux__shm(self->far);
+	uint32_t len, i;
+
+	for (i = 0; i < 3 * self->slots; i++) {
+		len = SHMUX_CREDIT_MIN + i * 7 % (sizeof(buf) - SHMUX_CREDIT_MIN);
+		pattern_fill(buf, len, 0, i);
+		memset(seen, 0x55, sizeof(seen));
+		ASSERT_EQ(0, shmux__shm_receive_chunk(far, 7, seen, sizeof(seen)));
+		send_chunk(_metadata, self->near, 0, 7, buf, len);
+		/* With something to be told the pump is to tell it. */
+		if (shmux__consumer_due(&far->rx)) {
+			ASSERT_EQ(0, shmux__shm_receive_chunk(far, 7, seen, sizeof(seen)));
+			publish(self->far);
+		}
+		ASSERT_EQ(len, shmux__shm_receive_chunk(far, 7, seen, len));
+		ASSERT_EQ(0, memcmp(buf, seen, len));
+		ASSERT_EQ(0x55, seen[len]);
+		check_nothing(_metadata, self->far);
+		/* Who waits for room is to be told. */
+		ASSERT_TRUE(far->reasons & SHMUX_ARMED_ROOM);
+		publish(self->far);
+	}
+	ASSERT_LE(0, self->near->ops->begin_wait(self->near));
+	EXPECT_EQ(0, near->arena.nr_lent);
+}
+
+TEST_F(shm, chunk_that_is_not_plain_or_not_the_last_is_left_to_the_pump)
+{
+	static const struct {
+		uint32_t flags, id, len;
+		size_t size;
+	} cases[] = {
+		{ 0, 7, 4000, 3999 },
+		{ 0, 8, 4000, 5000 },
+		{ SHMUX_FLAG_FIN, 7, 4000, 5000 },
+		{ SHMUX_FLAG_MORE, 7, 4000, 5000 },
+		{ 0, 7, SHMUX_CREDIT_MIN - 1, 5000 },
+	};
+	struct shmux__shm *far = shmux__shm(self->far);
+	char buf[4000], seen[5000];
+	size_t i;
+
+	pattern_fill(buf, sizeof(buf), 0, 3);
+	memset(seen, 0x55, sizeof(seen));
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		send_chunk(_metadata, self->near, cases[i].flags, cases[i].id, buf, cases[i].len);
+		EXPECT_EQ(0, shmux__shm_receive_chunk(far, 7, seen, cases[i].size))
+		{
+			TH_LOG("case %zu", i);
+		}
+		check_payload(_metadata, self->far, cases[i].flags, cases[i].id, buf,
+			      cases[i].len);
+	}
+	for (i = 0; i < 2; i++)
+		send_chunk(_metadata, self->near, 0, 7, buf, sizeof(buf));
+	EXPECT_EQ(0, shmux__shm_receive_chunk(far, 7, seen, sizeof(seen)));
+	for (i = 0; i < 2; i++)
+		check_payload(_metadata, self->far, 0, 7, buf, sizeof(buf));
+	ASSERT_EQ(0, shmux__link_send(self->near, SHMUX_FRAME_DATA, 0, 7, buf, 100));
+	publish(self->near);
+	EXPECT_EQ(0, shmux__shm_receive_chunk(far, 7, seen, sizeof(seen)));
+	check_payload(_metadata, self->far, 0, 7, buf, 100);
+	for (i = 0; i < sizeof(seen); i++)
+		ASSERT_EQ(0x55, (uint8_t)seen[i]);
+}
+
 /* --- random frames, beside a naive model ---------------------------------- */
 
 #define QUEUE 4096u
@@ -897,6 +978,50 @@ TEST_F(shm, descriptor_outside_of_the_arena_is_refused)
 	EXPECT_EQ(-EPROTO, try_descriptor(self, 0x80000000u, 64, &f));
 	EXPECT_EQ(-EPROTO, try_descriptor(self, 0xfffff000u, 64, &f));
 	EXPECT_EQ(-EPROTO, try_descriptor(self, 0xfffff000u, 8192, &f));
+}
+
+TEST_F(shm, descriptor_that_is_not_right_is_not_read_by_who_waits_for_it)
+{
+	uint32_t at = self->peer->arena_offset, end = self->peer->size;
+	const struct shmux_body_descriptor bodies[] = {
+		{ 0, 64 },
+		{ self->peer->ring_offset, 64 },
+		{ at - 4096, 8192 },
+		{ at + 1, 64 },
+		{ at, self->arena + 1 },
+		{ end - 4096, 4097 },
+		{ end, 64 },
+		{ 0x80000000u, 64 },
+		{ 0xfffff000u, 8192 },
+		{ at, UINT32_MAX },
+	};
+	char body[12] = { 0 }, seen[64];
+	struct shmux__frame f;
+	size_t i;
+
+	memset(seen, 0x55, sizeof(seen));
+	for (i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		ASSERT_EQ(0, shmux__link_send(self->far, SHMUX_FRAME_DESCRIPTOR, 0, 1, &bodies[i],
+					      sizeof(bodies[i])));
+		publish(self->far);
+		EXPECT_EQ(0, shmux__shm_receive_chunk(shmux__shm(self->near), 1, seen, SIZE_MAX))
+		{
+			TH_LOG("case %zu", i);
+		}
+		EXPECT_EQ(-EPROTO, shmux__link_receive(self->near, &f));
+	}
+	memcpy(body, &at, sizeof(at));
+	body[4] = 64;
+	for (i = 0; i <= sizeof(body); i++) {
+		if (i == sizeof(bodies[0]))
+			continue;
+		ASSERT_EQ(0, shmux__link_send(self->far, SHMUX_FRAME_DESCRIPTOR, 0, 1, body, i));
+		publish(self->far);
+		EXPECT_EQ(0, shmux__shm_receive_chunk(shmux__shm(self->near), 1, seen, SIZE_MAX));
+		EXPECT_EQ(-EPROTO, shmux__link_receive(self->near, &f));
+	}
+	for (i = 0; i < sizeof(seen); i++)
+		ASSERT_EQ(0x55, seen[i]);
 }
 
 TEST_F(shm, descriptor_that_is_not_aligned_to_a_block_is_refused)
