@@ -53,19 +53,18 @@ static inline void source(struct bench_run *run, struct shmux_stream *st, size_t
 static void far_writev(struct bench_run *run)
 {
 	struct shmux_stream *st = begin_far(run);
-	size_t bytes = run->bc->bytes;
-	int nr = (int)run->bc->batch;
+	size_t bytes = run->bc->bytes, nr = run->bc->batch;
 	struct iovec *iov = bench_buffer(run, nr * sizeof(*iov));
 	char *buf = bench_buffer(run, nr * 2 * bytes);
 
-	for (int i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++)
 		iov[i] = (struct iovec){ buf + i * 2 * bytes, bytes };
 	for (uint64_t n = 0;; n += nr) {
 		ssize_t put;
 
-		for (int i = 0; i < nr; i++)
+		for (size_t i = 0; i < nr; i++)
 			bench_fill(iov[i].iov_base, bytes, n + i);
-		put = shmux_stream_writev(st, iov, nr);
+		put = shmux_stream_writev(st, iov, (int)nr);
 		if (put != (ssize_t)(nr * bytes))
 			bench_fail(run, "shmux_stream_writev", put);
 	}
