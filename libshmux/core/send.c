@@ -439,14 +439,20 @@ static SHMUX_ASIDE ssize_t put_gathered(struct shmux_stream *st,
 		return NO_CREDIT;
 	if (len > sizeof(buf))
 		len = sizeof(buf);
-	if (len > l->inline_max)
-		len = l->inline_max;
+	if (len > l->gather_max)
+		len = l->gather_max;
 	len = gather(src, buf, len);
-	if (len < src->left)
-		fin = 0;
-	sent = put_inline(st, buf, (uint32_t)len, fin,
-			  st->s->corked || (flags & SHMUX_MORE) ||
-			  len < src->left);
+	for (;;) {
+		bool last = len == src->left;
+
+		sent = put_inline(st, buf, (uint32_t)len, last ? fin : 0,
+				  st->s->corked || (flags & SHMUX_MORE) ||
+				  !last);
+		if (sent != NO_ROOM || len <= SHMUX_CREDIT_MIN)
+			break;
+		/* As much as there is room for. */
+		len = len / 2 > SHMUX_CREDIT_MIN ? len / 2 : SHMUX_CREDIT_MIN;
+	}
 	if (sent > 0) {
 		source_skip(src, (size_t)sent);
 		unblocked(st);
@@ -541,6 +547,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 	size_t done = 0, len;
 	const char *at;
 	ssize_t n;
+	bool hold;
 	int err;
 
 	writer_init(&w, st);
@@ -559,8 +566,10 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			}
 			break;
 		}
+		hold = s->corked;
 		if (are_small(src)) {
 			n = put_gathered(st, src, flags);
+			hold = hold || (flags & SHMUX_MORE);
 		} else {
 			at = source_at(src, &len);
 			n = put_bytes(st, at, len, len == src->left, flags);
@@ -573,7 +582,7 @@ static ssize_t send_bytes(struct shmux_stream *st, struct source *src,
 			if (!src->left)
 				break;
 			/* Not to wake a sleeper for a part. */
-			if (!s->corked && n >= (ssize_t)s->link->piece &&
+			if (!hold && n >= (ssize_t)s->link->piece &&
 			    !shmux__link_peer_asleep(s->link))
 				shmux__publish(s);
 			continue;
@@ -769,11 +778,17 @@ write_slow(struct shmux_stream *st, const void *buf, size_t len,
 	   unsigned int flags)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+	ssize_t n = 0;
 
-	if (are_a_chunk(st, len) && put_chunk(st, buf, (uint32_t)len, 0) > 0) {
+	if (are_a_chunk(st, len))
+		n = put_chunk(st, buf, (uint32_t)len, 0);
+	if (n > 0) {
 		shmux__leave_more(st->s, flags & SHMUX_MORE);
-		return (ssize_t)len;
+		return n;
 	}
+	/* It may not come to light once more. */
+	if (n == -EPROTO)
+		shmux__session_die(st->s, -EPROTO);
 	return send_slow(st, &iov, 1, flags);
 }
 

@@ -1206,6 +1206,8 @@ int shmux__bytes_open(int in, int out, enum shmux_role role,
 		.ops = &shmux__bytes_ops,
 		.inline_max = PIECE,
 		.append_max = PIECE,
+		/* Less than goes by itself: they are to join one frame, and be held back. */
+		.gather_max = DIRECT / 2,
 		.piece = PIECE,
 		.pieces_max = UINT32_MAX,
 		.chunk_above = UINT32_MAX,

@@ -189,6 +189,7 @@ struct shmux__link {
 	const struct shmux__link_ops *ops;
 	uint32_t inline_max;		/* longest payload for send; 4096 if with messages */
 	uint32_t append_max;		/* longest frame that append makes */
+	uint32_t gather_max;		/* as many bytes of small buffers go in one frame */
 	uint32_t piece;			/* best length of one of a long write */
 	uint32_t pieces_max;		/* longest write that never waits for a chunk */
 	uint32_t chunk_above;		/* longer ones go in a chunk, if there are any; may change */

@@ -233,6 +233,7 @@ int shmux__shm_open(struct shmux__region *region,
 	 * eighths: so whoever waits for room has it once the ring is drained.
 	 */
 	s->link.chunks_kept = own.ring_slots / 8 * 3;
+	s->link.gather_max = s->link.inline_max;
 	s->link.piece = at_most(PIECE, s->link.inline_max);
 	s->link.pieces_max = s->link.chunk_above = PIECES_MAX;
 	s->link.cost_min = SHMUX_CREDIT_MIN;

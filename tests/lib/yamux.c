@@ -379,6 +379,30 @@ TEST_F(yamux, small_writes_under_a_cork_are_one_frame)
 	shmux_stream_close(st);
 }
 
+TEST_F(yamux, small_buffers_are_one_frame_and_held_back_as_told)
+{
+	enum { NR = 200, LEN = 64 };
+	static char bytes[NR * LEN];
+	struct shmux_stream *st = accepted(self, 1);
+	struct iovec iov[NR];
+
+	ASSERT_NE(NULL, st);
+	for (int i = 0; i < NR; i++)
+		iov[i] = (struct iovec){ bytes + (size_t)i * LEN, LEN };
+	shmux_session_cork(self->s);
+	ASSERT_EQ(NR * LEN, shmux_stream_writev(st, iov, NR));
+	EXPECT_SILENCE();
+	shmux_session_uncork(self->s);
+	EXPECT_FRAME(DATA, 0, 1, NR * LEN);
+	ASSERT_EQ(NR * LEN, recv(self->fd, bytes, sizeof(bytes), MSG_WAITALL));
+
+	ASSERT_EQ(NR * LEN, shmux_stream_send(st, iov, NR, SHMUX_MORE));
+	EXPECT_SILENCE();
+	ASSERT_EQ(1, shmux_stream_write(st, "", 1));
+	EXPECT_FRAME(DATA, 0, 1, NR * LEN);
+	shmux_stream_close(st);
+}
+
 TEST_F(yamux, frames_that_come_byte_by_byte_are_put_together)
 {
 	static const unsigned char wire[] = "\0\1\0\1\0\0\0\1\0\0\0\0"

@@ -517,6 +517,7 @@ link_socketpair_open(int fd, enum shmux_role role, const struct shmux_session_op
 	p->link.ops = &link_socketpair_ops;
 	p->link.inline_max = LINK_SOCKETPAIR_INLINE_MAX;
 	p->link.chunk_max = 0;
+	p->link.gather_max = LINK_SOCKETPAIR_INLINE_MAX;
 	p->link.piece = LINK_SOCKETPAIR_INLINE_MAX;
 	p->link.pieces_max = UINT32_MAX;
 	p->link.chunk_above = UINT32_MAX;

@@ -336,6 +336,98 @@ TEST_F(seam, write_of_a_few_kilobytes_goes_in_a_chunk_where_those_in_turn_are_qu
 	close_stream(&st);
 }
 
+/* Buffers of 64 bytes. */
+#define NR_SMALL 40
+
+static ssize_t send_small(struct shmux_stream *st, unsigned int flags)
+{
+	static char bytes[NR_SMALL * 64];
+	struct iovec iov[NR_SMALL];
+
+	for (size_t i = 0; i < NR_SMALL; i++)
+		iov[i] = (struct iovec){ bytes + i * 64, 64 };
+	return shmux_stream_send(st, iov, NR_SMALL, flags);
+}
+
+static size_t read_all(struct shmux_stream *st)
+{
+	char buf[4096];
+	ssize_t n;
+	size_t len = 0;
+
+	while ((n = shmux_stream_try_read(st, buf, sizeof(buf))) > 0)
+		len += (size_t)n;
+	return len;
+}
+
+TEST_F(seam, small_buffers_of_which_more_follows_are_held_back_however_many)
+{
+	struct ends st;
+
+	open_wide_stream(_metadata, self, &st);
+	ASSERT_EQ(NR_SMALL * 64, send_small(st.near, SHMUX_MORE));
+	EXPECT_EQ(0, read_all(st.far));
+	ASSERT_EQ(1, shmux_stream_write(st.near, "", 1));
+	EXPECT_EQ(NR_SMALL * 64 + 1, read_all(st.far));
+	close_stream(&st);
+}
+
+TEST_F(seam, small_buffers_without_waiting_take_all_the_room_there_is)
+{
+	static const char small[64];
+	struct ends st;
+	ssize_t n;
+	size_t len;
+
+	if (!variant->shm)
+		SKIP(return, "the room of this link is the kernel's");
+	open_wide_stream(_metadata, self, &st);
+	for (int filled = 0; filled < 28; filled++) {
+		len = 0;
+		for (int i = 0; i < filled; i++) {
+			n = shmux_stream_try_write(st.near, small, sizeof(small));
+			len += n > 0 ? (size_t)n : 0;
+		}
+		n = send_small(st.near, SHMUX_NOWAIT);
+		ASSERT_TRUE(n > 0 || n == -EAGAIN);
+		len += n > 0 ? (size_t)n : 0;
+		if (n != NR_SMALL * 64) {
+			EXPECT_EQ(-EAGAIN, shmux_stream_try_write(st.near, small, sizeof(small)))
+			{
+				TH_LOG("with %d in the ring", filled);
+			}
+		}
+		EXPECT_EQ(len, read_all(st.far));
+		EXPECT_LE(0, session_pump(self->near));
+	}
+	close_stream(&st);
+}
+
+TEST_F(seam, chunk_that_was_never_lent_and_comes_back_ends_the_session_at_the_next_write)
+{
+	static const char out[3000];
+	struct ends st[2];
+
+	if (!variant->shm)
+		SKIP(return, "this link has no chunks");
+	open_wide_stream(_metadata, self, &st[0]);
+	open_wide_stream(_metadata, self, &st[1]);
+	fill_by(self->near, SHMUX__WAY_TURN);
+	goes_in_a_chunk(_metadata, self, &st[0], sizeof(out));
+	/* So many that the next write looks which are back. */
+	for (int i = 0; i < 16; i++)
+		ASSERT_EQ((ssize_t)sizeof(out),
+			  shmux_stream_try_write(st[i % 2].near, out, sizeof(out)));
+	EXPECT_EQ(8 * sizeof(out), read_all(st[0].far));
+	EXPECT_EQ(8 * sizeof(out), read_all(st[1].far));
+	shmux__returns_put(&shmux__shm(self->far->link)->give_back, 12345);
+
+	EXPECT_EQ(-EPROTO, shmux_stream_try_write(st[0].near, out, sizeof(out)));
+	EXPECT_EQ(-EPROTO, shmux_stream_write(st[0].near, "", 1));
+	close_stream(&st[0]);
+	close_stream(&st[1]);
+}
+
 /* Who has them may be who writes, and submit them only then. */
 TEST_F(seam, write_of_a_few_kilobytes_does_not_wait_for_chunks_that_are_kept)
 {
