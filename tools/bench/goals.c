@@ -188,9 +188,9 @@ static void print_oneway(const struct bench *b, FILE *out)
 	print_ratio(out, "64 B one way, batches of 64 by writev / bare ring of batch 64",
 		    RATE("shmux", "oneway", 64, "spin", "writev", 64, "split"), batch_of_limit,
 		    AT_LEAST, 0.6);
-	print_ratio(out, "64 B one way, batches of 64, a call each / bare ring of batch 64",
+	print_ratio(out, "64 B one way, batches of 64 by calls / bare ring of batch 64",
 		    batched, batch_of_limit, AT_LEAST, 0.6);
-	print_ratio(out, "64 B one way, batches of 64, a call each / ZeroMQ, split", batched,
+	print_ratio(out, "64 B one way, batches of 64 by calls / ZeroMQ, split", batched,
 		    RATE("zeromq", "oneway", 64, "block", "copy", 1, "split"), AT_LEAST, 5);
 	print_ratio(out, "64 KB one way, copy / bare copying stream, the quickest", bulk,
 		    quickest, AT_LEAST, 0.9);
