@@ -182,7 +182,7 @@ struct shmux_session {
 	uint64_t held;			/* bytes of the peer's arena that we hold */
 	uint64_t rx_queued;		/* sum of the streams' */
 	uint64_t rx_queued_max;		/* beyond this who sends more is reset */
-	bool few;			/* shared memory: so was the last payload */
+	bool few;			/* so was the last payload, or one chunk; shared memory */
 	struct shmux_list kept;		/* chunks that nobody reads; rx.c */
 	struct shmux__rx *spare_chunk_nodes;
 	struct shmux__rx *spare_buffer;

@@ -112,7 +112,7 @@ static int deliver(struct shmux_session *s, struct shmux_stream *st,
 		n = place(s, w, f);
 	if (w && n == f->len) {
 		consumed(s, st, f, cost);
-		/* And alone. */
+		/* A chunk that came alone: so may the next. */
 		s->few = f->data && w->done == n &&
 			 shmux__link_is_shm(s->link) &&
 			 !shmux__shm_ready(shmux__shm(s->link), 0);

@@ -487,14 +487,21 @@ static inline bool go_straight(const struct shmux_stream *st, uint32_t but)
 	       !st->s->error;
 }
 
-/* So few bytes of a byte stream that they go in a straight line? */
-static inline bool are_few(const struct shmux_stream *st, size_t len)
+/* The same of so few that they cost the least there is, which we have. */
+static inline bool cost_least(const struct shmux_stream *st, size_t len,
+			      uint32_t but)
 {
 	return len - 1 < SHMUX_CREDIT_MIN &&
-	       st->tx_credit >= SHMUX_CREDIT_MIN && go_straight(st, 0);
+	       st->tx_credit >= SHMUX_CREDIT_MIN && go_straight(st, but);
 }
 
-/* As many as are one chunk? */
+/* Bytes of a byte stream. */
+static inline bool are_few(const struct shmux_stream *st, size_t len)
+{
+	return cost_least(st, len, 0);
+}
+
+/* Bytes of a byte stream, as many as are one chunk? */
 static inline bool are_a_chunk(const struct shmux_stream *st, size_t len)
 {
 	return len > st->s->link->chunk_above && len <= FRAGMENT &&
@@ -508,9 +515,7 @@ static inline bool are_a_chunk(const struct shmux_stream *st, size_t len)
  */
 static inline bool is_short(const struct shmux_stream *st, size_t len)
 {
-	return len - 1 < SHMUX_CREDIT_MIN &&
-	       st->tx_credit >= SHMUX_CREDIT_MIN &&
-	       go_straight(st, STREAM_MESSAGES) && !st->s->corked &&
+	return cost_least(st, len, STREAM_MESSAGES) && !st->s->corked &&
 	       len <= st->s->link->peer_message_max;
 }
 
