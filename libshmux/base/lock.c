@@ -7,12 +7,45 @@
  */
 #include "base/lock.h"
 
+#include <linux/membarrier.h>
+
 #include "base/futex.h"
 
 #define SPINS 100
+#define SLICE UINT64_C(1000000)	/* ns, where there is no barrier */
+
+struct shmux_lock_sleepers shmux_lock_sleepers = { .nr = 1 };
+
+/* When the library is loaded: with one thread the kernel has nothing to wait for. */
+__attribute__((constructor)) static void lock_prepare(void)
+{
+	int saved = errno;
+
+	if (!SHMUX_TSAN &&
+	    !syscall(SYS_membarrier,
+		     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		__atomic_sub_fetch(&shmux_lock_sleepers.nr, 1,
+				   __ATOMIC_RELAXED);
+	errno = saved;
+}
+
+/*
+ * Interrupts the processors that run other threads of this process. Return: whether
+ * each has passed a barrier.
+ */
+static bool others_fence(void)
+{
+	int saved = errno;
+	bool done = !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+			     0, 0);
+
+	errno = saved;
+	return done;
+}
 
 void shmux_lock_slow(struct shmux_lock *l)
 {
+	uint64_t timeout;
 	uint32_t seen;
 	int i;
 
@@ -26,12 +59,23 @@ void shmux_lock_slow(struct shmux_lock *l)
 			return;
 		shmux_relax();
 	}
+	__atomic_add_fetch(&shmux_lock_sleepers.nr, 1, __ATOMIC_RELAXED);
+	/* [B14] Pairs with the looks in shmux_unlock(). */
+	timeout = others_fence() ? UINT64_MAX : SLICE;
 	/* [B8] And says that somebody sleeps. */
 	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
-		shmux_futex_wait(&l->word, 2, UINT64_MAX);
+		shmux_futex_wait(&l->word, 2, timeout);
+	__atomic_sub_fetch(&shmux_lock_sleepers.nr, 1, __ATOMIC_RELAXED);
 }
 
+/* [B8] Release here. */
 void shmux_unlock_slow(struct shmux_lock *l)
+{
+	if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2)
+		shmux_unlock_wake(l);
+}
+
+void shmux_unlock_wake(struct shmux_lock *l)
 {
 	shmux_futex_wake(&l->word, 1);
 }
