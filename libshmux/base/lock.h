@@ -70,7 +70,7 @@ static inline void shmux_lock(struct shmux_lock *l)
 		shmux_lock_slow(l);
 }
 
-/* [B8] Release here. [B14] The looks. */
+/* Drop it. */
 static inline void shmux_unlock(struct shmux_lock *l)
 {
 	if (shmux_single_threaded()) {
@@ -78,8 +78,8 @@ static inline void shmux_unlock(struct shmux_lock *l)
 	} else if (shmux_load_relaxed(&shmux_lock_sleepers.nr)) {
 		shmux_unlock_slow(l);
 	} else {
-		shmux_store_release(&l->word, 0);
-		/* For the compiler: the processor is told by membarrier(). */
+		shmux_store_release(&l->word, 0);	/* [B8] */
+		/* [B14] For the compiler; of who sleeps, the processor's. */
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		if (shmux_load_relaxed(&shmux_lock_sleepers.nr))
 			shmux_unlock_wake(l);
