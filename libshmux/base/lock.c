@@ -12,7 +12,7 @@
 #include "base/futex.h"
 
 #define SPINS 100
-#define SLICE UINT64_C(1000000)	/* ns, where there is no barrier */
+#define SLICE UINT64_C(1000000)	/* ns */
 
 struct shmux_lock_sleepers shmux_lock_sleepers = { .nr = 1 };
 
@@ -29,23 +29,21 @@ __attribute__((constructor)) static void lock_prepare(void)
 	errno = saved;
 }
 
-/*
- * Interrupts the processors that run other threads of this process. Return: whether
- * each has passed a barrier.
- */
-static bool others_fence(void)
+/* Each other thread passes a barrier. Interrupts the processors that run them. */
+static void others_fence(void)
 {
 	int saved = errno;
-	bool done = !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
-			     0, 0);
 
+	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	errno = saved;
-	return done;
 }
 
+/*
+ * No wake-up is lost, unless that call is forbidden later, or who holds the lock
+ * runs another copy of the library, with a count of its own: then a slice is lost.
+ */
 void shmux_lock_slow(struct shmux_lock *l)
 {
-	uint64_t timeout;
 	uint32_t seen;
 	int i;
 
@@ -61,10 +59,10 @@ void shmux_lock_slow(struct shmux_lock *l)
 	}
 	__atomic_add_fetch(&shmux_lock_sleepers.nr, 1, __ATOMIC_RELAXED);
 	/* [B14] Pairs with the looks in shmux_unlock(). */
-	timeout = others_fence() ? UINT64_MAX : SLICE;
+	others_fence();
 	/* [B8] And says that somebody sleeps. */
 	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
-		shmux_futex_wait(&l->word, 2, timeout);
+		shmux_futex_wait(&l->word, 2, SLICE);
 	__atomic_sub_fetch(&shmux_lock_sleepers.nr, 1, __ATOMIC_RELAXED);
 }
 

@@ -28,8 +28,9 @@ struct shmux_lock {
 
 /*
  * How many threads sleep on a lock of this process, or are about to; one more
- * where the kernel has no such barrier, for ever. Not a part of a lock: who has
- * given a lock back must not touch it, since it may be gone.
+ * where the kernel has no such barrier, for ever. A child that was forked meanwhile
+ * counts who slept in its parent: too many is slow, and harmless. Not a part of a
+ * lock: who has given a lock back must not touch it, since it may be gone.
  */
 extern struct shmux_lock_sleepers {
 	_Alignas(64) uint32_t nr;

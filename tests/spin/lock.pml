@@ -3,8 +3,9 @@
  * lock.pml - threads that share a lock which is given back by a plain store
  *
  * Each takes it and gives it back, a few times. A plain store lies in the buffer of
- * its processor until some later time; an atomic operation and a system call wait
- * until that is empty, and membarrier(2) until all of them are.
+ * its processor until some later time; an atomic operation waits until that is
+ * empty, so does futex(2), which has a fence before it looks for sleepers, and
+ * membarrier(2) waits until all of them are. A sleep has no end but a wake-up.
  *
  *   model           code
  *   take            shmux_lock(), shmux_lock_slow()

@@ -83,7 +83,9 @@ static int64_t keep_until_another_sleeps(void *arg)
 /* Whether this kernel has the barrier that a plain unlock relies on. */
 static bool has_barrier(void)
 {
-	return !SHMUX_TSAN && !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+
+	return !SHMUX_TSAN && commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
 /* From here on this process may not ask for it. */
@@ -118,6 +120,13 @@ TEST(unlock_is_plain_while_nobody_sleeps_where_the_kernel_has_the_barrier)
 	EXPECT_EQ(has_barrier() ? 0 : 1, nr_sleepers());
 	all_take_and_count();
 	EXPECT_EQ(has_barrier() ? 0 : 1, nr_sleepers());
+}
+
+TEST(a_child_of_who_loaded_the_library_has_the_barrier)
+{
+	/* Each test is one. */
+	EXPECT_EQ(has_barrier() ? 0 : -1,
+		  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
 }
 
 TEST(who_sleeps_is_counted_and_woken)

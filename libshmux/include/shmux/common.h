@@ -23,11 +23,13 @@
  * except that nothing may be called on an object once it is being closed.
  * Closing a stream or a session first wakes the calls blocked on it; a listener
  * or a context is closed when no call on it is under way. The library starts no
- * thread and prints nothing; its one global is the list of listening sockets,
- * which a forked child closes. It does not handle signals: a signal does not end
- * a wait. No call is async-signal-safe, nor a cancellation point that may be used:
- * a thread in a call is woken by _unblock(), not ended by pthread_cancel(3) or
- * left by longjmp(3).
+ * thread and prints nothing; its globals are the list of listening sockets, which
+ * a forked child closes, and how many threads wait for a lock of its own. Who is
+ * to sleep on one calls membarrier(2), as does the library when it is loaded; a
+ * sandbox may refuse that, not kill for it. It does not handle signals: a signal
+ * does not end a wait. No call is async-signal-safe, nor a cancellation point that
+ * may be used: a thread in a call is woken by _unblock(), not ended by
+ * pthread_cancel(3) or left by longjmp(3).
  *
  * Forks. Sessions and streams are their process's: in a forked child calls on
  * them fail with -ECHILD, and closing them there does not disturb the parent. A
