@@ -157,6 +157,22 @@ TEST_F(batch, more_holds_a_write_back_until_the_next)
 	check_far_has(_metadata, self->far, 9);
 }
 
+TEST_F(batch, more_holds_small_buffers_back_however_many)
+{
+	enum { NR = 100, LEN = 64 };
+	static char bytes[LEN];
+	struct iovec iov[NR];
+
+	for (int i = 0; i < NR; i++)
+		iov[i] = (struct iovec){ bytes, LEN };
+	/* The far end is in no call, so it counts as awake. */
+	ASSERT_EQ(NR * LEN, shmux_stream_send(self->near, iov, NR, SHMUX_MORE));
+	check_far_has(_metadata, self->far, 0);
+	ASSERT_EQ(LEN, shmux_stream_write(self->near, bytes, LEN));
+
+	check_far_has(_metadata, self->far, (NR + 1) * LEN);
+}
+
 TEST_F(batch, what_more_holds_goes_with_a_read_of_what_is_queued)
 {
 	struct iovec iov = { .iov_base = "abc", .iov_len = 3 };
