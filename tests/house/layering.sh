@@ -19,6 +19,7 @@ layer_of()
 	examples/raw-device.c) layer=raw ;;
 	examples/*) layer=examples ;;
 	tests/unit/* | tests/trust/* | tests/fuzz/* | tests/count/*) layer=unit ;;
+	tests/tool/*) layer=tool ;;
 	tests/*) layer=tests ;;
 	*) layer=unknown ;;
 	esac
@@ -41,6 +42,7 @@ may_include()
 	examples) echo examples public ;;
 	raw) echo uapi ;;
 	tests) echo tests examples raw uapi public ;;
+	tool) echo tool tests examples tools uapi public ;;
 	unit) echo unit tests facade core link region base uapi public ;;
 	esac
 }

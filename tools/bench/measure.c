@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "ends.h"
+#include "steps.h"
 
 #define SLICE_MIN 0.03		/* seconds; rather fewer rounds than shorter slices */
 #define SLICE_COST 0.005	/* of the processes' coming and going, at first */
@@ -86,7 +87,12 @@ static int compare_ticks(const void *a, const void *b)
 /* In ns, sample @i of those in order. */
 static double sample(const struct bench *b, uint32_t i)
 {
-	return b->run->samples[i] * (double)b->run->per_sample / b->ticks_per_ns;
+	const struct bench_run *run = b->run;
+	/* Of several round trips it is a share of what the clock told. */
+	uint64_t step = run->per_sample > 1 ? 0 : b->clock_step;
+
+	return bench_between_steps(run->samples, run->nr_samples, i, step) * run->per_sample /
+	       b->ticks_per_ns;
 }
 
 /* The one at @share; NAN where there are too few of them to tell. */
@@ -114,7 +120,7 @@ static void keep_times(struct bench *b, struct bench_result *r)
 	set(r, BENCH_P50, sample(b, nr / 2));
 	set(r, BENCH_P99, sample_at(b, 0.99));
 	set(r, BENCH_P999, sample_at(b, 0.999));
-	set(r, BENCH_MAX, sample(b, nr - 1));
+	set(r, BENCH_MAX, run->samples[nr - 1] * (double)run->per_sample / b->ticks_per_ns);
 	set(r, BENCH_RATE, nr * b->ticks_per_ns * 1e9 / sum);
 	r->nr_samples += nr;
 }
@@ -329,6 +335,18 @@ static void calibrate(struct bench *b)
 	b->ticks_per_ns = quantile(tries, 5, 0.5);
 }
 
+static void find_step(struct bench *b)
+{
+	uint64_t differences[1000], before = bench_ticks(), now;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		now = bench_ticks();
+		differences[i] = now - before;
+		before = now;
+	}
+	b->clock_step = bench_step(differences, 1000);
+}
+
 static void *map_shared(size_t size, int flags)
 {
 	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | flags, -1, 0);
@@ -348,6 +366,7 @@ int bench_open(struct bench *b)
 	b->run->samples = samples;
 	find_cpus(b);
 	calibrate(b);
+	find_step(b);
 	return 0;
 }
 
