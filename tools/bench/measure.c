@@ -88,11 +88,11 @@ static int compare_ticks(const void *a, const void *b)
 static double sample(const struct bench *b, uint32_t i)
 {
 	const struct bench_run *run = b->run;
-	/* Of several round trips it is a share of what the clock told. */
-	uint64_t step = run->per_sample > 1 ? 0 : b->clock_step;
 
-	return bench_between_steps(run->samples, run->nr_samples, i, step) * run->per_sample /
-	       b->ticks_per_ns;
+	/* Of several round trips it is a share of what the clock told. */
+	return bench_between_steps(run->samples, run->nr_samples, i,
+				   run->per_sample > 1 ? 1 : b->clock_step) *
+	       run->per_sample / b->ticks_per_ns;
 }
 
 /* The one at @share; NAN where there are too few of them to tell. */
@@ -338,8 +338,12 @@ static void calibrate(struct bench *b)
 static void find_step(struct bench *b)
 {
 	uint64_t differences[1000], before = bench_ticks(), now;
+	volatile unsigned int left;
 
 	for (unsigned int i = 0; i < 1000; i++) {
+		/* For as long as any message takes. */
+		for (left = i % 97; left; left--)
+			;
 		now = bench_ticks();
 		differences[i] = now - before;
 		before = now;

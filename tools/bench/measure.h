@@ -65,7 +65,7 @@ struct bench {
 	struct bench_idle idle;
 
 	double ticks_per_ns;
-	uint64_t clock_step;	/* ticks; see steps.h */
+	uint64_t clock_step;	/* ticks, or 1; see steps.h */
 	int cpus[2];		/* the first two we may use, or -1 */
 	struct bench_run *run;	/* one slice at a time */
 	bool failed;		/* something could not be measured; it was said */
