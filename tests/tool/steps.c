@@ -25,8 +25,8 @@ static void tell(double duration, unsigned int step)
 	for (uint32_t i = 0; i < NR; i++) {
 		double from = (double)i * step * 7 / NR;
 
-		samples[i] = (uint32_t)floor((from + duration) / step) * step -
-			     (uint32_t)floor(from / step) * step + i % 3 - 1;
+		samples[i] = (uint32_t)((from + duration) / step) * step -
+			     (uint32_t)(from / step) * step + i % 3 - 1;
 	}
 	qsort(samples, NR, sizeof(*samples), compare);
 }
